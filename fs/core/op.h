@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * op.h - one call into a provider: its deadline, its cancel flag, the memory its results go to and
+ * the reason when it fails. Made by the core (or by `hushfs get`), borrowed by the provider.
+ *
+ * Threads: one thread uses an op; hush_op_cancel() may be called from any other.
+ */
+#ifndef HUSH_OP_H
+#define HUSH_OP_H
+
+#include "status.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct hush_arena;
+
+enum { HUSH_DETAIL_MAX = 256, HUSH_SECRET_SIZE_MAX = 1 << 20 /* as systemd's credentials */ };
+
+struct hush_op {
+    uint64_t deadline_ns; /* CLOCK_BOOTTIME, see clock.h; 0: none */
+    atomic_bool canceled;
+    struct hush_arena *arena;    /* where hush_secret_new() allocates */
+    uint64_t secret_max;         /* bytes; larger values are HUSH_TOO_LARGE */
+    uint32_t retry_after_ms;     /* set by hush_op_retry_after(); 0: unknown */
+    char detail[HUSH_DETAIL_MAX]; /* why it failed; never a value; "" while nothing did */
+};
+
+/* An op that ends timeout_ms from now (0: no deadline). */
+void hush_op_init(struct hush_op *op, struct hush_arena *arena, uint32_t timeout_ms);
+
+uint32_t hush_op_left_ms(const struct hush_op *op); /* 0: the deadline passed; UINT32_MAX: none */
+bool hush_op_canceled(const struct hush_op *op);
+void hush_op_cancel(struct hush_op *op); /* any thread */
+
+/*
+ * Record why the call failed and return status, so that a failure is one line:
+ *
+ *     return hush_fail(op, HUSH_PROTOCOL, "no \"data\" object in the answer");
+ *
+ * The text is for the log: lower case, no full stop; it names keys and paths, never values. Bytes
+ * that are not printable ASCII become '?'. %m works.
+ */
+__attribute__((format(printf, 3, 4))) enum hush_status
+hush_fail(struct hush_op *op, enum hush_status status, const char *fmt, ...);
+
+/* Say when a THROTTLED or UNAVAILABLE backend may be asked again. */
+void hush_op_retry_after(struct hush_op *op, uint32_t ms);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * provider.h - the contract between the filesystem and a secrets backend.
+ *
+ * A provider answers two questions: "what is the value of this secret?" (fetch) and "what is under
+ * this prefix?" (list). It does not cache, retry, log above debug, start threads or know about FUSE;
+ * the core does all of that once, for every provider.
+ *
+ *     new -> options filled in -> open -> fetch, list, … (any thread, any number at once)
+ *                                      -> watch (one thread of the core's own)       -> close -> free
+ *
+ * Threads:  open() runs before, and close() after, every other call on the same instance; the core
+ *           calls close() even after a failed open(), never without open(). All other calls may run
+ *           at the same time on several threads; a provider locks what it changes after open().
+ * Blocking: calls may block, but never past op->deadline_ns, and they return HUSH_CANCELED soon after
+ *           hush_op_canceled(op) turns true. open() should not talk to the network: the mount comes
+ *           up with its backends down.
+ * Memory:   arguments are borrowed for the length of the call. Results are written only on HUSH_OK,
+ *           and then the caller owns them.
+ * Names:    ref->path and list prefixes are the backend's own names, raw bytes without NUL, at most
+ *           HUSH_PATH_MAX; the core escapes what it shows and unescapes what it asks for.
+ */
+#ifndef HUSH_PROVIDER_H
+#define HUSH_PROVIDER_H
+
+#include "core/environ.h"
+#include "core/op.h"
+#include "core/option.h"
+#include "core/secret.h"
+#include "core/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+/* -- Secrets ------------------------------------------------------------------------------------ */
+
+enum {
+    HUSH_VERSION_MAX = 63,
+    HUSH_PATH_MAX = 2048,   /* a secret's name in its backend, in bytes */
+    HUSH_LEASE_MAX = 511,
+    HUSH_FIELDS_MAX = 1024, /* in one secret */
+};
+
+/* Opaque to the core, compared only for equality; "" is "no version". */
+struct hush_version {
+    char text[HUSH_VERSION_MAX + 1];
+};
+
+/* One secret, or one version of it. */
+struct hush_ref {
+    const char *path;            /* as the backend spells it, no leading '/' */
+    struct hush_version version; /* "": the current one; else a number or a label as in NAME#VERSION */
+    const struct hush_param *params; /* param.X of the path rules; NULL-name terminated, or NULL */
+};
+
+struct hush_param {
+    const char *name;
+    const char *value;
+};
+
+struct hush_meta {
+    struct hush_version version;
+    time_t modified;  /* wall clock; 0: unknown */
+    time_t not_after; /* the backend stops honouring it then (wall clock); 0: never */
+    uint32_t ttl_ms;  /* how long it may be cached; it can only shorten the configured ttl; 0: says nothing */
+    char lease[HUSH_LEASE_MAX + 1]; /* an id for renew() and revoke(); "": none */
+    bool renewable;
+};
+
+struct hush_field {
+    char *name; /* owned; raw, any bytes but NUL */
+    struct hush_secret *value;
+};
+
+/*
+ * What fetch() gives: one consistent version with everything that belongs to it. A backend whose
+ * secret is one opaque value gives .secret; one whose secret is a map gives .fields (in the order
+ * to show) and .secret as the whole in JSON, made from the same answer.
+ */
+struct hush_value {
+    struct hush_meta meta;
+    struct hush_secret *secret; /* NULL only when .unchanged */
+    struct hush_field *fields;  /* NULL: not a map */
+    size_t field_count;
+    bool unchanged; /* meta.version is still if_not; nothing else is set */
+};
+
+void hush_value_clear(struct hush_value *value); /* release what it owns and zero it */
+
+/* Append a field; takes value's reference even on failure. The name is copied. */
+__attribute__((warn_unused_result)) enum hush_status
+hush_value_add_field(struct hush_op *op, struct hush_value *value, const char *name,
+                     struct hush_secret *field);
+
+enum hush_kind { HUSH_KIND_SECRET, HUSH_KIND_FOLDER };
+
+struct hush_entry {
+    const char *name; /* below the prefix, one path component, raw, borrowed */
+    enum hush_kind kind;
+};
+
+/* Called once per entry; anything but HUSH_OK ends the listing and is returned. A name that is both
+ * a secret and a folder is emitted twice. */
+typedef enum hush_status hush_emit_fn(void *ctx, const struct hush_entry *entry);
+
+/* What watch() reports: the secret (or, for "", everything) may have changed, appeared or gone. */
+typedef void hush_changed_fn(void *ctx, const char *path);
+
+/* -- The provider ------------------------------------------------------------------------------- */
+
+/* What a NULL function pointer cannot say. */
+enum hush_provider_flags {
+    HUSH_HAS_VERSIONS = 1u << 0,  /* fetch honours ref->version */
+    HUSH_HAS_UNCHANGED = 1u << 1, /* fetch honours if_not */
+    HUSH_IS_LOCAL = 1u << 2,      /* never touches the network */
+    HUSH_IS_MAP = 1u << 3,        /* secrets are maps: `as` defaults to directory */
+    HUSH_LISTS_ALL = 1u << 4,     /* a name that a fresh listing lacks does not exist */
+    HUSH_ONE_SECRET_PER_READ = 1u << 5, /* each fetch makes a new credential: never prefetch or retry */
+};
+
+/* Every provider instance begins with this member, called base; see HUSH_PROVIDER() below. */
+struct hush_provider {
+    const struct hush_provider_ops *ops;
+    const char *instance;           /* "prod" in [provider/prod]; borrowed for its life */
+    const struct hush_environ *env; /* the captured environment; borrowed; NULL: empty */
+};
+
+struct hush_provider_ops {
+    const char *name;    /* type = NAME in the configuration: [a-z0-9-]+ */
+    const char *summary; /* one line, for --help and the manual */
+    unsigned flags;      /* enum hush_provider_flags */
+
+    size_t size;                       /* of the whole instance, zeroed by the core */
+    const struct hush_option *options; /* filled in before open(); ends with an all-zero row */
+
+    /* Required. */
+    enum hush_status (*open)(struct hush_provider *self, struct hush_op *op);
+    void (*close)(struct hush_provider *self);
+    /*
+     * The secret ref names, whole. if_not is the version that the core has ("": none); with
+     * HUSH_HAS_UNCHANGED the answer may be .unchanged if that is still the one.
+     */
+    enum hush_status (*fetch)(struct hush_provider *self, struct hush_op *op,
+                              const struct hush_ref *ref, const struct hush_version *if_not,
+                              struct hush_value *out);
+
+    /* Optional: NULL when the backend cannot. */
+
+    /* Everything directly below prefix ("": the top; else a folder without trailing '/'), all pages.
+     * HUSH_NOT_FOUND: there is no such folder. Never fetches a value. */
+    enum hush_status (*list)(struct hush_provider *self, struct hush_op *op, const char *prefix,
+                             hush_emit_fn *emit, void *ctx);
+
+    /* Several secrets in one call: status and out have count entries, each written. Returns an
+     * error only if the call as a whole failed. */
+    enum hush_status (*fetch_batch)(struct hush_provider *self, struct hush_op *op,
+                                    const struct hush_ref *refs, size_t count,
+                                    enum hush_status *status, struct hush_value *out);
+
+    /* The versions of a secret, newest first, as entries whose name is the version. */
+    enum hush_status (*versions)(struct hush_provider *self, struct hush_op *op, const char *path,
+                                 hush_emit_fn *emit, void *ctx);
+
+    /*
+     * Block and report changes until op is canceled (then HUSH_CANCELED). The op has no deadline.
+     * Any other return: the core calls again after a pause and takes everything as changed.
+     */
+    enum hush_status (*watch)(struct hush_provider *self, struct hush_op *op,
+                              hush_changed_fn *changed, void *ctx);
+
+    /* Leases (meta.lease): renew gives the new meta (lease, ttl_ms, renewable). */
+    enum hush_status (*renew)(struct hush_provider *self, struct hush_op *op, const char *lease,
+                              struct hush_meta *meta);
+    enum hush_status (*revoke)(struct hush_provider *self, struct hush_op *op, const char *lease);
+};
+
+/* The instance behind self: struct vault *v = HUSH_PROVIDER(struct vault, self); */
+#define HUSH_PROVIDER(type, self) ((type *)((char *)(self) - offsetof(type, base)))
+
+/* -- The registry (registry.c) ------------------------------------------------------------------ */
+
+/* Every provider built in, sorted by name, NULL-terminated. */
+extern const struct hush_provider_ops *const hush_providers[];
+
+const struct hush_provider_ops *hush_provider_find(const char *type); /* NULL: unknown */
+
+/*
+ * A new instance with its options at their defaults; set the others with hush_option_set(ops->options,
+ * …, self, …) before hush_provider_open(). NULL: no memory. instance and env are borrowed.
+ */
+struct hush_provider *hush_provider_new(const struct hush_provider_ops *ops, const char *instance,
+                                        const struct hush_environ *env);
+enum hush_status hush_provider_open(struct hush_provider *self, struct hush_op *op);
+/* Close it if it was opened, free its options and itself. NULL ok. */
+void hush_provider_free(struct hush_provider *self);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.h - /etc/hushfs/hushfs.conf and conf.d/, as structs. Read with libini_config, checked whole:
+ * every error is reported with file and line, and a configuration with an error is none. What was read
+ * can be written again as one text that reads back the same; that text is what the keeper hands to
+ * each worker, so that what was checked is what runs.
+ *
+ * Nothing here opens a provider or talks to anybody.
+ */
+#ifndef HUSH_CONFIG_H
+#define HUSH_CONFIG_H
+
+#include "provider.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#define HUSH_CONFIG_FILE "/etc/hushfs/hushfs.conf"
+
+enum hush_as { HUSH_AS_DEFAULT, HUSH_AS_FILE, HUSH_AS_DIRECTORY };
+enum hush_open_mode { HUSH_OPEN_CHECKED, HUSH_OPEN_KERNEL };
+
+/* What can be said of any path: for an instance, and key by key by a [path/GLOB]. */
+struct hush_settings {
+    uint32_t ttl_ms;           /* 300 s */
+    uint32_t neg_ttl_ms;       /* 5 s */
+    uint32_t resurrect_ttl_ms; /* 3600 s */
+    uint32_t as;               /* enum hush_as; never DEFAULT in what hush_config_settings() gives */
+    uint32_t owner;            /* uid: 0 */
+    uint32_t group;            /* gid: 0 */
+    uint32_t mode;             /* of files: 0400 */
+    uint32_t dir_mode;         /* of directories: 0751; their owner is always the worker's user, with rwx */
+    bool page_cache;           /* yes; no: FOPEN_DIRECT_IO */
+};
+
+struct hush_mount_config {
+    char *path;            /* mount point; absolute */
+    char *user;            /* who the worker and the mover run as: "hushfs" */
+    bool allow_other;      /* yes */
+    uint32_t owner, group; /* of the top directory and .hushfs */
+    uint32_t mode;         /* of the top directory: 0755 */
+    uint32_t deadline_ms;  /* 5 s; at most 10 s */
+    uint32_t open;         /* enum hush_open_mode */
+    uint64_t memory;       /* of the arena, bytes; 0: as much of RLIMIT_MEMLOCK as is sensible */
+};
+
+struct hush_pair {
+    char *key, *value;
+};
+
+struct hush_instance_config {
+    char *name;
+    const struct hush_provider_ops *ops;
+    struct hush_settings settings;
+    bool base64_decode;
+    uint32_t concurrency; /* 4: calls at once */
+    uint32_t timeout_ms;  /* of one call to the backend; default: the mount's deadline */
+    bool prefetch;        /* no: fetch all listed secrets at start */
+    struct hush_pair *options; /* the type's own, checked against its table, as text */
+    size_t option_count;
+    char *file; /* where the section stands, for messages */
+    unsigned line;
+};
+
+/* [path/GLOB]: glob is INSTANCE/REST; `*` and `?` stay within a path component, `**` does not. */
+struct hush_rule {
+    char *glob;
+    struct hush_settings settings;
+    unsigned set; /* bit i: row i of the settings table was given */
+    struct hush_pair *params; /* param.X = … */
+    size_t param_count;
+    char *file;
+    unsigned line;
+};
+
+struct hush_config {
+    struct hush_mount_config mount;
+    struct hush_instance_config *instances; /* sorted by name */
+    size_t instance_count;
+    struct hush_rule *rules;
+    size_t rule_count;
+};
+
+/* Called for each error, in the order of the files. line 0: the file as a whole. */
+typedef void hush_config_error_fn(void *ctx, const char *file, unsigned line, const char *text);
+
+/*
+ * Read path and, if path is HUSH_CONFIG_FILE or a file beside a conf.d directory, conf.d/*.conf in
+ * order of name. NULL after at least one error. Owned by the caller.
+ */
+struct hush_config *hush_config_load(const char *path, hush_config_error_fn *error, void *ctx);
+
+/* The same from a text, as hush_config_write() makes it (or a fuzzer). name is for messages. */
+struct hush_config *hush_config_parse(const char *text, size_t size, const char *name,
+                                      hush_config_error_fn *error, void *ctx);
+
+void hush_config_free(struct hush_config *config); /* NULL ok */
+
+/* What is in force, as a configuration that reads back the same. False: write error (errno). */
+bool hush_config_write(const struct hush_config *config, FILE *out);
+
+const struct hush_instance_config *hush_config_instance(const struct hush_config *config,
+                                                        const char *name); /* NULL: none */
+
+/*
+ * What holds for a path below the mount (INSTANCE/…, as shown, without the mount point): the
+ * instance's settings, each key replaced by the most specific rule that gives it. More specific: more
+ * literal characters before the first wildcard, then more literal characters, then later in the
+ * files. fields of a secret follow the secret's own path unless a rule names them.
+ */
+void hush_config_settings(const struct hush_config *config,
+                          const struct hush_instance_config *instance, const char *path,
+                          struct hush_settings *out);
+
+/* param.X for a path: NULL-name terminated, borrowed from config, freed with free(); NULL: none. */
+struct hush_param *hush_config_params(const struct hush_config *config, const char *path);
+
+/* Does path match glob? See struct hush_rule. Pure. */
+bool hush_glob_match(const char *glob, const char *path);
+
+/* The options of a mount, an instance and a path rule, for `hushfs providers`, --help and manuals. */
+extern const struct hush_option hush_mount_options[];
+extern const struct hush_option hush_instance_options[]; /* of struct hush_instance_config, less settings */
+extern const struct hush_option hush_settings_options[]; /* of struct hush_settings */
+
+#endif

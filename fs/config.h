@@ -87,8 +87,8 @@ struct hush_config {
 typedef void hush_config_error_fn(void *ctx, const char *file, unsigned line, const char *text);
 
 /*
- * Read path and, if path is HUSH_CONFIG_FILE or a file beside a conf.d directory, conf.d/*.conf in
- * order of name. NULL after at least one error. Owned by the caller.
+ * Read path and, if there is a directory conf.d beside it, each NAME.conf there in order of name.
+ * NULL after at least one error. Owned by the caller.
  */
 struct hush_config *hush_config_load(const char *path, hush_config_error_fn *error, void *ctx);
 

@@ -249,7 +249,7 @@ static void a_broken_slot_is_dropped(void **state)
         uint32_t first;
         uint16_t type, published;
         uint64_t size;
-    } *slots;
+    } * slots;
     int fd = hush_lockmem_create("hushfs-test", SIZE);
     struct hush_arena *arena = hush_arena_attach(fd);
     unsigned char *base;

@@ -194,8 +194,8 @@ static int kill_and_inspect(void *ctx)
 {
     uint64_t seed = 0x9e3779b97f4a7c15;
     unsigned found = 0, messes = 0;
-    struct ledger *ledger = mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE,
-                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct ledger *ledger =
+        mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     size_t room;
     int fd;
 

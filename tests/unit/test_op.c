@@ -161,7 +161,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_clocks_are_the_systems_own_until_injected),
         cmocka_unit_test_setup_teardown(a_new_op_is_empty, inject, restore),
-        cmocka_unit_test_setup_teardown(time_left_is_0_only_when_the_deadline_passed, inject, restore),
+        cmocka_unit_test_setup_teardown(time_left_is_0_only_when_the_deadline_passed, inject,
+                                        restore),
         cmocka_unit_test_setup_teardown(without_a_deadline_there_is_always_time, inject, restore),
         cmocka_unit_test(another_thread_cancels),
         cmocka_unit_test(a_failure_keeps_its_reason_and_errno),

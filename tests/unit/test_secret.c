@@ -142,7 +142,7 @@ static void the_next_process_adopts_a_published_secret(void **state)
     struct hush_secret *s = make(arena, "kept", 4), *lost = make(arena, "lost", 4);
     hush_block block, other;
 
-    (void)state; /* none */
+    (void)state;                              /* none */
     assert_null(hush_secret_adopt(arena, 1)); /* not yet published */
     block = hush_secret_publish(s);
     assert_int_not_equal(block, 0);

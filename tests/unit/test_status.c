@@ -53,8 +53,8 @@ static void a_number_that_is_no_status_is_a_failed_backend(void **state)
     (void)state; /* none */
     for (int n = HUSH_STATUS_COUNT; n < HUSH_STATUS_COUNT + 3; n++)
         assert_int_equal(hush_status_errno((enum hush_status)n), EIO);
-    assert_int_equal(hush_status_errno((enum hush_status)-1), EIO);
-    assert_string_equal(hush_status_name((enum hush_status)-1), "BACKEND");
+    assert_int_equal(hush_status_errno((enum hush_status) - 1), EIO);
+    assert_string_equal(hush_status_name((enum hush_status) - 1), "BACKEND");
 }
 
 static void local_errors_become_statuses(void **state)
@@ -63,11 +63,21 @@ static void local_errors_become_statuses(void **state)
         int err;
         enum hush_status status;
     } errors[] = {
-        {0, HUSH_OK},           {ENOENT, HUSH_NOT_FOUND},   {ENOTDIR, HUSH_NOT_FOUND},
-        {EACCES, HUSH_DENIED},  {EPERM, HUSH_DENIED},       {ELOOP, HUSH_DENIED},
-        {EXDEV, HUSH_DENIED},   {EMFILE, HUSH_NO_MEMORY},   {ENFILE, HUSH_NO_MEMORY},
-        {EFBIG, HUSH_TOO_LARGE}, {ETIMEDOUT, HUSH_TIMEOUT}, {ECONNREFUSED, HUSH_UNAVAILABLE},
-        {EIO, HUSH_BACKEND},    {99999, HUSH_BACKEND},      {-ENOENT, HUSH_BACKEND},
+        {0, HUSH_OK},
+        {ENOENT, HUSH_NOT_FOUND},
+        {ENOTDIR, HUSH_NOT_FOUND},
+        {EACCES, HUSH_DENIED},
+        {EPERM, HUSH_DENIED},
+        {ELOOP, HUSH_DENIED},
+        {EXDEV, HUSH_DENIED},
+        {EMFILE, HUSH_NO_MEMORY},
+        {ENFILE, HUSH_NO_MEMORY},
+        {EFBIG, HUSH_TOO_LARGE},
+        {ETIMEDOUT, HUSH_TIMEOUT},
+        {ECONNREFUSED, HUSH_UNAVAILABLE},
+        {EIO, HUSH_BACKEND},
+        {99999, HUSH_BACKEND},
+        {-ENOENT, HUSH_BACKEND},
     };
 
     (void)state; /* none */

@@ -24,7 +24,7 @@ struct hush_arena;
 
 typedef uint32_t hush_block; /* the slot's index + 1; 0: none. The same in every process. */
 
-enum hush_block_type { HUSH_BLOCK_VALUE = 1, HUSH_BLOCK_SNAPSHOT, HUSH_BLOCK_DIRECTORY };
+enum hush_block_type { HUSH_BLOCK_NONE, HUSH_BLOCK_VALUE, HUSH_BLOCK_SNAPSHOT, HUSH_BLOCK_DIRECTORY };
 
 /*
  * Attach to fd (borrowed; made by hush_lockmem_create(), a new one is formatted). NULL with errno:
@@ -50,6 +50,9 @@ void hush_arena_release(struct hush_arena *arena, hush_block block);
 void *hush_arena_bytes(struct hush_arena *arena, hush_block block);
 size_t hush_arena_size(struct hush_arena *arena, hush_block block);
 
+/* The type of a published block; NONE for any number that names none. */
+enum hush_block_type hush_arena_published(struct hush_arena *arena, hush_block block);
+
 /* Shrink to size bytes (wiping the rest); only before publishing. */
 void hush_arena_shrink(struct hush_arena *arena, hush_block block, size_t size);
 
@@ -64,7 +67,7 @@ struct hush_arena_usage {
 };
 struct hush_arena_usage hush_arena_usage(struct hush_arena *arena);
 
-/* True if writev() can take bytes of this arena as they are; else copy, send, wipe the copy. */
+/* True if writev() to /dev/fuse takes bytes of this arena as they are; else copy, send, wipe the copy. */
 bool hush_arena_is_plain(const struct hush_arena *arena);
 
 #endif

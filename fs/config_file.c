@@ -25,8 +25,7 @@ struct loader {
     size_t file_count;
 };
 
-/* -- One file ------------------------------------------------------------------------------------
- */
+/* -- One file ---------------------------------------------------------------------------------- */
 
 /* What makes a file or directory somebody else's; NULL: nothing. */
 static const char *trust_fault(const struct stat *st)
@@ -97,8 +96,7 @@ static void load_file(struct loader *loader, const char *path)
     hush_sections_read(&loader->sections, text, size, path, &loader->report);
 }
 
-/* -- All files -----------------------------------------------------------------------------------
- */
+/* -- All files --------------------------------------------------------------------------------- */
 
 static bool files_add(struct loader *loader, char *path) /* path is owned from now on */
 {

@@ -9,8 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* -- Fields --------------------------------------------------------------------------------------
- */
+/* -- Fields ------------------------------------------------------------------------------------ */
 
 static const struct hush_field *field_find(const struct hush_value *value, const char *name)
 {
@@ -52,8 +51,7 @@ static enum hush_status part_get(struct hush_op *op, const struct hush_value *va
     return status;
 }
 
-/* -- Types of members ----------------------------------------------------------------------------
- */
+/* -- Types of members -------------------------------------------------------------------------- */
 
 /* The text was read by the JSON reader before, so this needs only to know where strings end. */
 struct scan {
@@ -130,8 +128,7 @@ enum hush_status hush_select_string(struct hush_op *op, const struct hush_value 
     return status;
 }
 
-/* -- base64 --------------------------------------------------------------------------------------
- */
+/* -- base64 ------------------------------------------------------------------------------------ */
 
 /* -1: not of the alphabet. */
 static int sextet(uint8_t c)

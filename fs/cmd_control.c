@@ -12,6 +12,11 @@
 #include <fcntl.h>
 #include <string.h>
 
+static int control_open(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 /* Ask; what: for messages. The exit status. */
 static int control_ask(const char *mountpoint, unsigned long request, struct hush_control *control,
                        const char *what)
@@ -19,7 +24,7 @@ static int control_ask(const char *mountpoint, unsigned long request, struct hus
     char path[PATH_MAX + 32];
 
     (void)snprintf(path, sizeof(path), "%s/%s", mountpoint, HUSH_CONTROL_FILE);
-    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    cleanup_close int fd = control_open(path);
     if (fd < 0)
         return hush_cmd_fail(errno == EACCES ? HUSH_CMD_DENIED : HUSH_CMD_FAILED, "'%s': %m", path);
     if (ioctl(fd, request, control) != 0)

@@ -68,12 +68,17 @@ static char *read_all(int fd, size_t size_max, size_t *size)
     return text;
 }
 
+/* O_NONBLOCK: a fifo must not hold us until we see that it is one. */
+static int file_open(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
 static void load_file(struct loader *loader, const char *path)
 {
     struct stat st;
     size_t size = 0;
-    /* O_NONBLOCK: a fifo must not hold us until we see that it is one. */
-    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    cleanup_close int fd = file_open(path);
 
     if (fd < 0 || fstat(fd, &st) != 0) {
         hush_report_add(&loader->report, path, 0, "%m");

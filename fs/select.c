@@ -89,6 +89,11 @@ static bool scan_to(struct scan *scan, char c)
     return false;
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 /* Does the value of member number index begin like a string? */
 static bool member_is_string(const struct hush_secret *text, size_t index)
 {
@@ -106,7 +111,7 @@ static bool member_is_string(const struct hush_secret *text, size_t index)
     if (!scan_to(&scan, ':'))
         return false;
     scan.at++;
-    while (scan.at < scan.end && memchr(" \t\r\n", *scan.at, 4) != NULL)
+    while (scan.at < scan.end && is_space(*scan.at))
         scan.at++;
     return scan.at < scan.end && *scan.at == '"';
 }

@@ -127,10 +127,14 @@ static int nothing_to_capture(void)
 
 static int cannot_capture(void)
 {
-    const struct rlimit limit = {.rlim_cur = 3, .rlim_max = 3};
+    struct rlimit before, limit;
 
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    limit = before;
+    limit.rlim_cur = 3;
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     CHECK(hush_environ_capture() == -EMFILE);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
     CHECK(strcmp(secure_getenv("TWICE"), "first") == 0);
     CHECK(secure_getenv("CANARY") != NULL);
     return 0;

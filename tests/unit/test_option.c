@@ -247,8 +247,10 @@ static void users_are_found_by_name(void **state)
     uid_t uid;
 
     (void)state; /* none */
-    if (nobody == NULL)
+    if (nobody == NULL) {
         skip();
+        return;
+    }
     uid = nobody->pw_uid;
     assert_true(set(&all, "owner", "nobody", error));
     assert_int_equal(all.owner, uid);

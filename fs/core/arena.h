@@ -55,6 +55,9 @@ void hush_arena_release(struct hush_arena *arena, hush_block block);
 void *hush_arena_bytes(struct hush_arena *arena, hush_block block);
 size_t hush_arena_size(struct hush_arena *arena, hush_block block);
 
+/* The type of a published block; NONE for any number that names none. */
+enum hush_block_type hush_arena_published(struct hush_arena *arena, hush_block block);
+
 /* Shrink to size bytes (wiping the rest); only before publishing. */
 void hush_arena_shrink(struct hush_arena *arena, hush_block block, size_t size);
 

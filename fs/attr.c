@@ -2,7 +2,7 @@
 /* attr.c - see attr.h. Called by decide.c and ops.c. */
 #include "attr.h"
 
-#include "control.h"
+#include "dotfiles.h"
 #include "core/clock.h"
 #include "item.h"
 #include "snapshot.h"
@@ -66,7 +66,7 @@ void hush_attr(struct hush_fs *fs, const struct hush_node *node, struct stat *st
     st->st_ino = node->ino;
     st->st_blksize = 4096;
     if (node->kind == HUSH_NODE_CONTROL) {
-        hush_control_attr(fs, node->ino, st);
+        hush_dot_attr(fs, node->ino, st);
     } else if (node->kind == HUSH_NODE_ROOT) {
         attr_directory(fs, st, fs->config->mount.mode, fs->config->mount.group);
         attr_times(st, node->changed_s);

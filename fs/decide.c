@@ -7,7 +7,7 @@
 #include "gate.h"
 
 #include "attr.h"
-#include "control.h"
+#include "dotfiles.h"
 #include "core/clock.h"
 #include "core/metrics.h"
 #include "handle.h"
@@ -300,7 +300,7 @@ static enum hush_verdict decide_open(struct hush_fs *fs, struct hush_request *r,
         return say_error(a, EISDIR);
     a->say = HUSH_SAY_OPEN;
     a->direct_io = true;
-    a->handle = hush_control_open(fs, r->ino);
+    a->handle = hush_dot_open(fs, r->ino);
     return HUSH_ANSWER;
 }
 

@@ -191,6 +191,7 @@ struct hush_fs {
     struct hush_session *session;
     enum hush_open_mode open_mode;
     uid_t uid; /* the worker's: directories belong to it */
+    char *bounce; /* of the loop, locked: see ops.c */
     pthread_mutex_t lock;
     struct hush_instance *instances;
     size_t instance_count;
@@ -203,6 +204,7 @@ struct hush_fs {
     uint64_t next_id, sequence, generation;
     struct hush_pass passes[HUSH_PASSES];
     bool stopping, reloading;
+    fuse_req_t reload_req; /* who asked for a reload, answered by the timer */
     pthread_cond_t timer; /* something earlier to wait for, or stopping */
     pthread_t timer_thread;
     int mover_fd;

@@ -2,7 +2,7 @@
 /* gate.c - see gate.h. Called by ops.c (loop), work.c (pools), timer.c and rotate.c. */
 #include "gate.h"
 
-#include "control.h"
+#include "dotfiles.h"
 #include "core/clock.h"
 #include "core/metrics.h"
 #include "hash.h"
@@ -40,7 +40,7 @@ static void answer_send(const struct hush_request *r, const struct hush_answer *
         send_open(r->req, a);
         break;
     case HUSH_SAY_IOCTL:
-        hush_control_reply(r->req, a->status, a->text);
+        hush_dot_reply(r->req, a->status, a->text);
         break;
     }
 }

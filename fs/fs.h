@@ -184,6 +184,7 @@ struct hush_pass {
 enum { HUSH_PASSES = 4096 };
 
 struct hush_fs {
+    struct hush_session_user user; /* first: see session.h */
     struct hush_config *config;
     struct hush_environ *env;
     struct hush_arena *arena;

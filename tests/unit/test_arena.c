@@ -158,7 +158,7 @@ static void the_next_process_finds_what_was_published(void **state)
     assert_non_null(arena);
     kept = hush_arena_alloc(arena, HUSH_BLOCK_SNAPSHOT, 100);
     lost = hush_arena_alloc(arena, HUSH_BLOCK_VALUE, 5000);
-    empty = hush_arena_alloc(arena, HUSH_BLOCK_DIRECTORY, 0);
+    empty = hush_arena_alloc(arena, HUSH_BLOCK_LISTING, 0);
     gone = hush_arena_alloc(arena, HUSH_BLOCK_VALUE, 200);
     memset(hush_arena_bytes(arena, kept), 1, 100);
     memset(hush_arena_bytes(arena, lost), 2, 5000);
@@ -180,7 +180,7 @@ static void the_next_process_finds_what_was_published(void **state)
     assert_int_equal(seen.blocks[0], kept);
     assert_int_equal(seen.types[0], HUSH_BLOCK_SNAPSHOT);
     assert_int_equal(seen.blocks[1], empty);
-    assert_int_equal(seen.types[1], HUSH_BLOCK_DIRECTORY);
+    assert_int_equal(seen.types[1], HUSH_BLOCK_LISTING);
     assert_int_equal(hush_arena_size(arena, kept), 100);
     assert_int_equal(hush_arena_size(arena, empty), 0);
     assert_int_equal(((unsigned char *)hush_arena_bytes(arena, kept))[99], 1);
@@ -266,7 +266,7 @@ static void a_broken_slot_is_dropped(void **state)
     slots[0].first = UINT32_MAX;
     slots[1].size = UINT64_MAX;
     slots[2].type = 0;
-    slots[3].type = 4;
+    slots[3].type = HUSH_BLOCK_TYPES;
     slots[5].first = slots[4].first + 1;
     hush_lockmem_unmap(base, size);
 

@@ -256,6 +256,7 @@ static const char *const urls_bad[] = {
     "http://localhost@evil.example/",
     "http://localhost\\@evil.example",
     "http://evil.example\\@localhost",
+    "https://vault.example/a\\b",
     "https://vault.example:",
     "https://vault.example:0",
     "https://vault.example:65536",

@@ -25,12 +25,11 @@ struct hush_arena;
 typedef uint32_t hush_block; /* the slot's index + 1; 0: none. The same in every process. */
 
 enum hush_block_type {
-    HUSH_BLOCK_NONE, /* no block has it */
+    HUSH_BLOCK_NONE, /* a free slot */
     HUSH_BLOCK_VALUE,
     HUSH_BLOCK_SNAPSHOT,
     HUSH_BLOCK_DIRECTORY,
-    HUSH_BLOCK_LISTING,
-    HUSH_BLOCK_TYPES
+    HUSH_BLOCK_LISTING
 };
 
 /*

@@ -31,7 +31,8 @@ enum {
     PAUSE_MAX_MS = 1000,
     REPLACE_MS = 1000, /* from SIGTERM to SIGKILL, for a child that is replaced, … */
     END_MS = 2000,     /* … and when all ends */
-    CHECK_MS = 10000,  /* for `hushfs check` */
+    CHECK_MS = 10000,  /* for `hushfs check` … */
+    RELOAD_MS = 1000,  /* … while nobody serves: a worker asked for it by its end */
     CHECK_FD = HUSH_SPAWN_FIRST,
 };
 
@@ -40,24 +41,29 @@ static uint64_t keeper_after_ms(uint64_t ms)
     return hush_now_ns() + ms * HUSH_NS_PER_MS;
 }
 
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd); /* memory only */
+    *fd = -1;
+}
+
 static bool keeper_served(const struct hush_keeper *k)
 {
     return atomic_load(&k->state->init_answered) != 0;
 }
 
-/* -- Children -----------------------------------------------------------------------------------
- */
+/* -- Children ---------------------------------------------------------------------------------- */
 
-static pid_t keeper_spawn(struct hush_keeper *k, const char *name, struct hush_spawn *spawn)
+static pid_t keeper_spawn(struct hush_keeper *k, const char *name, struct hush_spawn spawn)
 {
     char path[PATH_MAX + 32];
 
     (void)snprintf(path, sizeof(path), "%s/%s", k->programs, name);
-    if (spawn->user == NULL &&
-        access(path, X_OK) != 0) /* `hushfs` itself is elsewhere when installed */
+    if (spawn.user == NULL && access(path, X_OK) != 0) /* `hushfs` is elsewhere when installed */
         (void)snprintf(path, sizeof(path), "%s/%s", HUSH_BINDIR, name);
-    spawn->path = path;
-    return hush_spawn(spawn);
+    spawn.path = path;
+    return hush_spawn(&spawn);
 }
 
 static pid_t worker_start(struct hush_keeper *k)
@@ -65,22 +71,24 @@ static pid_t worker_start(struct hush_keeper *k)
     char *argv[] = {"hushfs-worker", k->to_syslog ? "--syslog" : NULL, NULL};
     struct hush_spawn spawn = {
         .argv = argv,
-        .fds = {k->fuse_fd, k->state_fd, k->arena_fd, k->mover_fds[0], k->env_fd, k->config_fd,
-                k->ready_fd, -1},
+        .fds = {k->fuse_fd, k->state_fd, k->arena_fd, k->mover_fds[0], k->env_fd, k->config_fd, -1,
+                -1},
         .output_fd = -1,
         .user = &k->user,
     };
 
+    if (keeper_served(k))
+        close_fd(&k->ready_fd); /* whoever waited has heard */
+    spawn.fds[HUSH_FD_READY - HUSH_SPAWN_FIRST] = k->ready_fd;
     atomic_fetch_add(&k->state->worker_generation, 1);
-    /* A reload is done when there is a worker that can say so. */
     atomic_store(&k->state->reload.done, k->reloads_done);
-    return keeper_spawn(k, argv[0], &spawn);
+    return keeper_spawn(k, argv[0], spawn);
 }
 
 static pid_t mover_start(struct hush_keeper *k)
 {
     char *argv[] = {"hushfs-mover", NULL};
-    struct hush_spawn spawn = {
+    const struct hush_spawn spawn = {
         .argv = argv,
         .fds = {k->fuse_fd, -1, -1, k->mover_fds[1], -1, -1, -1, k->mount.clone_fd},
         .output_fd = -1,
@@ -88,7 +96,7 @@ static pid_t mover_start(struct hush_keeper *k)
         .tell = &k->state->mover_pid,
     };
 
-    return keeper_spawn(k, argv[0], &spawn);
+    return keeper_spawn(k, argv[0], spawn);
 }
 
 /* The next start: at once, but not for a child that keeps dying. */
@@ -126,7 +134,7 @@ static void keeper_end(struct hush_keeper *k)
 {
     if (k->end_ns != 0)
         return;
-    k->end_ns = keeper_after_ms(2 * END_MS);
+    k->end_ns = keeper_after_ms(UINT64_C(2) * END_MS);
     hush_mountpoint_umount(&k->mount);
     for (int i = 0; i < HUSH_CHILDREN; i++) {
         k->children[i].start_ns = 0;
@@ -134,8 +142,7 @@ static void keeper_end(struct hush_keeper *k)
     }
 }
 
-/* -- Reload -------------------------------------------------------------------------------------
- */
+/* -- Reload ------------------------------------------------------------------------------------ */
 
 static pid_t check_start(struct hush_keeper *k)
 {
@@ -150,14 +157,7 @@ static pid_t check_start(struct hush_keeper *k)
     spawn.output_fd = k->check_text_fd;
     spawn.fds[CHECK_FD - HUSH_SPAWN_FIRST] = k->new_config_fd;
     k->children[HUSH_CHECK].kill_ns = keeper_after_ms(CHECK_MS);
-    return keeper_spawn(k, argv[0], &spawn);
-}
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        (void)close(*fd); /* memory only */
-    *fd = -1;
+    return keeper_spawn(k, argv[0], spawn);
 }
 
 /* Put *fd in force: the next worker reads it. */
@@ -170,54 +170,76 @@ static void config_use(struct hush_keeper *k, int *fd)
     atomic_fetch_add(&k->state->config_generation, 1);
 }
 
+/* A good one is done when there is a worker that has it: see worker_start(). */
 static void reload_report(struct hush_keeper *k, int status, const char *text)
 {
     struct hush_reload *reload = &k->state->reload;
 
     reload->exit = status;
     (void)snprintf(reload->text, sizeof(reload->text), "%s", text); /* cut if it must be */
-    if (status == 0)
+    if (status == 0) {
         hush_info("configuration %u in force", atomic_load(&k->state->config_generation));
-    else
-        hush_error("reload failed, the configuration stays as it was: %s", text);
+        return;
+    }
+    atomic_store(&reload->done, k->reloads_done);
+    hush_error("reload failed, the configuration stays as it was: %s", text);
+}
+
+/* Read the configuration again: at once, or after the reload that runs. */
+static void keeper_reload(struct hush_keeper *k)
+{
+    if (k->config != NULL) {
+        k->children[HUSH_CHECK].start_ns = hush_now_ns();
+        return;
+    }
+    k->reloads_done = atomic_fetch_add(&k->state->reload.asked, 1) + 1;
+    reload_report(k, HUSH_KEEPER_FAILED, "the mount was made without --config");
+}
+
+static void reload_accept(struct hush_keeper *k)
+{
+    /* A worker in an attacker's hands may not write what the next one reads. */
+    (void)fcntl(k->new_config_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
+    config_use(k, &k->new_config_fd);
+    close_fd(&k->old_config_fd);
+    k->old_config_fd = k->new_config_fd;
+    k->new_config_fd = -1;
+    child_replace(&k->children[HUSH_WORKER]);
 }
 
 static void check_died(struct hush_keeper *k, int status)
 {
+    struct hush_child *worker = &k->children[HUSH_WORKER];
     char text[HUSH_RELOAD_TEXT];
-    const ssize_t n = k->check_text_fd < 0 ? 0 : pread(k->check_text_fd, text, sizeof(text) - 1, 0);
+    const ssize_t n = pread(k->check_text_fd, text, sizeof(text) - 1, 0);
     struct stat st;
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : HUSH_KEEPER_FAILED;
 
     text[n < 0 ? 0 : n] = '\0';
+    while (text[0] != '\0' && text[strlen(text) - 1] == '\n')
+        text[strlen(text) - 1] = '\0';
     if (code == 0 && (fstat(k->new_config_fd, &st) != 0 || st.st_size == 0))
         code = HUSH_KEEPER_FAILED;
     k->reloads_done = atomic_load(&k->state->reload.asked);
-    if (code == 0) {
-        /* A worker that is taken over by an attacker may not write what the next one reads. */
-        (void)fcntl(k->new_config_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
-        config_use(k, &k->new_config_fd);
-        close_fd(&k->old_config_fd);
-        k->old_config_fd = k->new_config_fd;
-        k->new_config_fd = -1;
-        child_replace(&k->children[HUSH_WORKER]);
-    }
-    reload_report(k, code, n > 0 || code == 0 ? text : "`hushfs check` gave no answer");
-    if (code != 0)
-        atomic_store(&k->state->reload.done, k->reloads_done);
+    if (code == 0)
+        reload_accept(k);
+    reload_report(k, code, text[0] != '\0' || code == 0 ? text : "`hushfs check` gave no answer");
     close_fd(&k->new_config_fd);
     close_fd(&k->check_text_fd);
+    if (worker->start_ns != 0 && k->children[HUSH_CHECK].start_ns == 0)
+        worker->start_ns = hush_now_ns(); /* it waited for this */
 }
 
-/* -- Deaths -------------------------------------------------------------------------------------
- */
+/* -- Deaths ------------------------------------------------------------------------------------ */
 
 static bool is_orderly(int status)
 {
+    const int code = WEXITSTATUS(status);
+
     if (WIFSIGNALED(status))
         return WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM;
-    return WEXITSTATUS(status) == HUSH_EXIT_UNMOUNTED || WEXITSTATUS(status) == HUSH_EXIT_CONFIG ||
-           WEXITSTATUS(status) == HUSH_EXIT_RESTART;
+    return code == HUSH_EXIT_UNMOUNTED || code == HUSH_EXIT_CONFIG || code == HUSH_EXIT_RELOAD ||
+           code == HUSH_EXIT_RESTART;
 }
 
 /* Why there is no use in another worker; NULL: there is. */
@@ -254,6 +276,11 @@ static void worker_died(struct hush_keeper *k, int status)
         reload_report(k, HUSH_EXIT_CONFIG, "the worker cannot start with it: see its log");
     }
     child_schedule(&k->children[HUSH_WORKER]);
+    if (code == HUSH_EXIT_RELOAD) {
+        keeper_reload(k);
+        if (k->config != NULL)
+            k->children[HUSH_WORKER].start_ns = keeper_after_ms(RELOAD_MS);
+    }
 }
 
 static void mover_died(struct hush_keeper *k, int status)
@@ -286,8 +313,7 @@ static void child_died(struct hush_keeper *k, int i, int status)
         roles[i].died(k, status);
 }
 
-/* -- The loop -----------------------------------------------------------------------------------
- */
+/* -- The loop ---------------------------------------------------------------------------------- */
 
 static void keeper_reap(struct hush_keeper *k)
 {
@@ -310,10 +336,8 @@ static void keeper_signal(struct hush_keeper *k)
         keeper_reap(k);
     else if (info.ssi_signo != SIGHUP)
         keeper_end(k);
-    else if (k->config == NULL)
-        hush_error("reload: the mount was made without --config");
     else if (k->end_ns == 0)
-        k->children[HUSH_CHECK].start_ns = hush_now_ns(); /* after the one that runs */
+        keeper_reload(k);
 }
 
 /*

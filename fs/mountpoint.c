@@ -60,8 +60,7 @@ static int mountpoint_open(const char *path, char *error)
     return -1;
 }
 
-/* -- mountinfo, which asks no filesystem ---------------------------------------------------------
- */
+/* -- mountinfo, which asks no filesystem ------------------------------------------------------- */
 
 /* The mount that fd is on. */
 static bool mountpoint_id(int fd, char id[24])
@@ -98,8 +97,7 @@ static bool mountpoint_is_ours(const char *id)
     return false;
 }
 
-/* -- What is there already -----------------------------------------------------------------------
- */
+/* -- What is there already --------------------------------------------------------------------- */
 
 /*
  * True if the connection behind fd is dead. In a child, since a mount whose server hangs would hang
@@ -107,7 +105,7 @@ static bool mountpoint_is_ours(const char *id)
  */
 static bool mountpoint_is_dead(int fd)
 {
-    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    const struct timespec pause = {.tv_nsec = 10000000};
     const pid_t pid = fork();
     struct statx stx;
     int status;
@@ -129,11 +127,11 @@ static bool mountpoint_is_dead(int fd)
 /* What the kernel calls fd. */
 static bool mountpoint_name(int fd, char path[PATH_MAX])
 {
-    char link[48];
+    char self[48];
     ssize_t n;
 
-    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    n = readlink(link, path, PATH_MAX - 1);
+    (void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    n = readlink(self, path, PATH_MAX - 1);
     path[n < 0 ? 0 : n] = '\0';
     return n > 0;
 }
@@ -175,8 +173,7 @@ static int mountpoint_claim(struct hush_mountpoint *mp, const char *path, char *
     return -1;
 }
 
-/* -- The new one ---------------------------------------------------------------------------------
- */
+/* -- The new one ------------------------------------------------------------------------------- */
 
 static bool mountpoint_configure(int fs, int fuse_fd, bool allow_other)
 {

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 /* Each handler returns 0 or an errno. */
-typedef int mover_fn(const struct hush_move_packet *p);
+typedef int mover_fn(struct hush_move_packet *p);
 
 /* One component of a path. */
 static bool mover_is_name(const char *name)
@@ -30,7 +30,7 @@ static bool mover_is_name(const char *name)
            strcmp(name, "..") != 0;
 }
 
-static int mover_replace(const struct hush_move_packet *p)
+static int mover_replace(struct hush_move_packet *p)
 {
     struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV};
@@ -50,27 +50,27 @@ static int mover_replace(const struct hush_move_packet *p)
 }
 
 /* A notification is a reply without a request; its code stands where the error would. */
-static int mover_notify(int code, void *body, size_t size, const char *name)
+static int mover_notify(int code, void *body, size_t size, char *name)
 {
     struct fuse_out_header out = {.error = code};
     struct iovec iov[3] = {
         {&out, sizeof(out)},
         {body, size},
-        {(void *)(uintptr_t)name, name == NULL ? 0 : strlen(name) + 1},
+        {name, name == NULL ? 0 : strlen(name) + 1},
     };
 
     out.len = (uint32_t)(sizeof(out) + size + iov[2].iov_len);
     return writev(HUSH_FD_FUSE, iov, name == NULL ? 2 : 3) < 0 ? errno : 0;
 }
 
-static int mover_inval_inode(const struct hush_move_packet *p)
+static int mover_inval_inode(struct hush_move_packet *p)
 {
     struct fuse_notify_inval_inode_out body = {.ino = p->ino, .off = p->offset, .len = 0};
 
     return mover_notify(FUSE_NOTIFY_INVAL_INODE, &body, sizeof(body), NULL);
 }
 
-static int mover_inval_entry(const struct hush_move_packet *p)
+static int mover_inval_entry(struct hush_move_packet *p)
 {
     struct fuse_notify_inval_entry_out body = {.parent = p->ino,
                                                .namelen = (uint32_t)strlen(p->to)};
@@ -78,7 +78,7 @@ static int mover_inval_entry(const struct hush_move_packet *p)
     return mover_notify(FUSE_NOTIFY_INVAL_ENTRY, &body, sizeof(body), p->to);
 }
 
-static int mover_delete(const struct hush_move_packet *p)
+static int mover_delete(struct hush_move_packet *p)
 {
     struct fuse_notify_delete_out body = {
         .parent = p->ino, .child = p->child, .namelen = (uint32_t)strlen(p->to)};

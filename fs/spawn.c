@@ -109,8 +109,7 @@ bool hush_spawn_confine(uint64_t capabilities)
            spawn_capabilities(capabilities);
 }
 
-/* -- In the child --------------------------------------------------------------------------------
- */
+/* -- In the child ------------------------------------------------------------------------------ */
 
 static bool child_descriptors(const struct hush_spawn *spawn)
 {
@@ -160,15 +159,14 @@ __attribute__((noreturn)) static void child_run(const struct hush_spawn *spawn, 
     sigset_t none;
 
     child_environment(env);
-    sigemptyset(&none);
+    sigemptyset(&none); /* SIGPIPE stays ignored: no write of a child may end it */
     if (spawn->tell != NULL)
         atomic_store(spawn->tell, getpid());
     (void)setsid(); /* the terminal's signals are for the keeper */
     (void)umask(077);
     (void)spawn_write("/proc/self/oom_score_adj", "0"); /* raising it is always allowed */
     if (child_descriptors(spawn) && (spawn->user == NULL || child_become(spawn->user)) &&
-        child_die_with(parent) && signal(SIGPIPE, SIG_DFL) != SIG_ERR &&
-        sigprocmask(SIG_SETMASK, &none, NULL) == 0)
+        child_die_with(parent) && sigprocmask(SIG_SETMASK, &none, NULL) == 0)
         (void)execve(spawn->path, spawn->argv, env);
     hush_error("cannot start '%s': %m", spawn->path);
     _exit(HUSH_SPAWN_FAILED);

@@ -101,7 +101,8 @@ class Keeper:
         (self.bin / "hushfs").write_text(CHECK)
         (self.bin / "hushfs").chmod(0o755)
 
-    def start(self, *args, config="one", mountpoint=None, user="nobody", wait=True, background=False):
+    def start(self, *args, config="one", mountpoint=None, user="nobody", wait=True, background=False,
+              reloads=True):
         """Start it as `hushfs mount` does. self.first: what came out of the ready pipe."""
         self.config.write_text(config + "\n")
         config_fd = os.memfd_create("config", os.MFD_ALLOW_SEALING)
@@ -110,7 +111,8 @@ class Keeper:
         ready, ready_fd = os.pipe()
         fds = (config_fd, env_fd, ready_fd)
         command = [self.bin / "hushfs-keeper", "--config-fd", str(config_fd), "--env-fd", str(env_fd)]
-        command += ["--ready-fd", str(ready_fd), "--config", self.config, "--user", user]
+        command += ["--ready-fd", str(ready_fd), "--user", user]
+        command += ["--config", self.config] if reloads else []
         command += ["--log", self.log] + ([] if background else ["--foreground"])
         command += [*args, "--", mountpoint or self.mnt]
         environ = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "CANARY": "of-the-environment"}
@@ -140,7 +142,7 @@ class Keeper:
     def who(self):
         """The content of the file, which the worker makes up."""
         with open(self.mnt / "pid") as f:
-            return dict(item.split("=", 1) for item in f.read().split())
+            return dict(line.rstrip("\n").split("=", 1) for line in f if "=" in line)
 
     def child(self, name):
         pids = [p for p in children(self.proc.pid) if name_of(p) == name and alive(p)]
@@ -693,6 +695,7 @@ def test_reload(keeper):
         reload(keeper, f"number-{n}")
         eventually(lambda: keeper.who()["config"] == f"number-{n}")
         assert keeper.who()["generation"] == str(n)
+        assert keeper.who()["reload"] == f"{n - 1},{n - 1},0,"
     for reader in readers:
         reader.stop()
         assert reader.errors == []
@@ -705,7 +708,10 @@ def test_reload_of_a_bad_configuration(keeper):
     before = eventually(lambda: (w := keeper.who())["hellos"] == "1" and w)
     reload(keeper, "bad")
     eventually(lambda: f"{keeper.config}:1: bad word" in keeper.log_text())
-    assert keeper.who() == before
+    after = keeper.who()
+    assert after.pop("reload") == f"1,1,3,{keeper.config}:1: bad word"
+    assert before.pop("reload") == "0,0,0,"
+    assert after == before
 
 
 def test_reload_that_the_worker_refuses(keeper):
@@ -714,6 +720,7 @@ def test_reload_that_the_worker_refuses(keeper):
     reload(keeper, "refuse")
     eventually(lambda: "the worker cannot start with it" in keeper.log_text())
     assert keeper.who()["config"] == "one"
+    assert keeper.who()["reload"].startswith("1,1,3,")
     reload(keeper, "two")
     eventually(lambda: keeper.who()["config"] == "two")
 
@@ -736,3 +743,33 @@ def test_reload_replaces_a_stopped_worker(keeper):
     os.kill(keeper.worker(), signal.SIGSTOP)
     reload(keeper, "two")
     eventually(lambda: keeper.who()["config"] == "two")
+
+
+def test_worker_that_asks_for_a_reload(keeper):
+    """It ends with HUSH_EXIT_RELOAD, the next one has the new configuration."""
+    keeper.start()
+    keeper.config.write_text("two\n")
+    os.kill(keeper.worker(), signal.SIGHUP)
+    who = keeper.who()
+    assert (who["config"], who["generation"], who["reload"]) == ("two", "2", "1,1,0,")
+    keeper.config.write_text("bad\n")
+    os.kill(keeper.worker(), signal.SIGHUP)
+    who = keeper.who()
+    assert (who["config"], who["generation"]) == ("two", "3")
+    assert who["reload"] == f"2,2,3,{keeper.config}:1: bad word"
+
+
+def test_reload_that_takes_long_stops_nobody(keeper):
+    keeper.start()
+    keeper.config.write_text("hang\n")
+    os.kill(keeper.worker(), signal.SIGHUP)
+    begin = time.monotonic()
+    assert keeper.who()["reload"] == "1,0,0,"
+    assert time.monotonic() - begin < 3
+
+
+def test_reload_without_a_file(keeper):
+    keeper.start(reloads=False)
+    os.kill(keeper.worker(), signal.SIGHUP)
+    assert keeper.who()["reload"] == "1,1,1,the mount was made without --config"
+    assert keeper.who()["generation"] == "2"

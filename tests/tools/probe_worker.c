@@ -6,7 +6,8 @@
  *
  * The configuration is a list of words: "refuse" makes it exit with HUSH_EXIT_CONFIG, "abort" makes
  * it crash at start, "silent" makes it answer nothing. SIGUSR1: rotate the file through the mover.
- * SIGUSR2: one command of each other kind, and one that must be refused.
+ * SIGUSR2: one command of each other kind, and some that must be refused. SIGHUP: it ends as a
+ * worker does that is asked for a reload.
  */
 #include "session.h"
 
@@ -91,11 +92,15 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                     struct fuse_file_info *fi)
 {
     struct probe *p = probe_of(req);
-    char text[1024];
-    int n = snprintf(text, sizeof(text),
-                     "pid=%d uid=%d generation=%u config=%s took_over=%d hellos=%u answers=",
-                     (int)getpid(), (int)getuid(), atomic_load(&p->state->worker_generation),
-                     p->config, hush_session_took_over(p->base.session), atomic_load(&p->hellos));
+    char text[3072];
+    int n = snprintf(
+        text, sizeof(text),
+        "pid=%d\nuid=%d\ngeneration=%u\nconfig=%s\ntook_over=%d\nhellos=%u\nreload=%u,%u,%d,%s\n"
+        "answers=",
+        (int)getpid(), (int)getuid(), atomic_load(&p->state->worker_generation), p->config,
+        hush_session_took_over(p->base.session), atomic_load(&p->hellos),
+        atomic_load(&p->state->reload.asked), atomic_load(&p->state->reload.done),
+        p->state->reload.exit, p->state->reload.text);
 
     (void)ino;
     (void)fi;
@@ -193,9 +198,11 @@ static void *probe_answers(void *arg)
     return NULL;
 }
 
+static volatile sig_atomic_t probe_reload;
+
 static void on_term(int number)
 {
-    (void)number;
+    probe_reload = number == SIGHUP;
     hush_session_stop(probe_session);
 }
 
@@ -215,7 +222,7 @@ static void probe_threads(struct probe *p)
     sigaddset(&usr, SIGUSR2);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_sigmask(SIG_BLOCK, &usr, NULL);
-    if (sigaction(SIGTERM, &action, NULL) != 0)
+    if (sigaction(SIGTERM, &action, NULL) != 0 || sigaction(SIGHUP, &action, NULL) != 0)
         abort();
 }
 
@@ -256,5 +263,7 @@ int main(void)
     probe_ready();
     if (hush_session_loop(probe_session) != 0)
         return 1;
-    return hush_session_ended(probe_session) ? HUSH_EXIT_UNMOUNTED : HUSH_EXIT_RESTART;
+    if (hush_session_ended(probe_session))
+        return HUSH_EXIT_UNMOUNTED;
+    return probe_reload ? HUSH_EXIT_RELOAD : HUSH_EXIT_RESTART;
 }

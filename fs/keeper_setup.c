@@ -253,6 +253,8 @@ static bool setup_memory(struct hush_keeper *k)
     if (k->state == MAP_FAILED ||
         getrandom(k->state->key, sizeof(k->state->key), 0) != (ssize_t)sizeof(k->state->key))
         return hush_keeper_fail(k, HUSH_KEEPER_FAILED, "cannot make the state: %m");
+    /* What workers read they may not write; it is no loss where it cannot be sealed. */
+    (void)fcntl(k->config_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
     k->state->magic = HUSH_STATE_MAGIC;
     k->state->keeper_pid = getpid();
     k->state->started_ns = hush_now_ns();

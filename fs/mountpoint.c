@@ -114,7 +114,7 @@ static bool mountpoint_is_dead(int fd)
         return false;
     if (pid == 0)
         _exit(statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_MODE, &stx) != 0 &&
-              errno == ENOTCONN);
+              (errno == ENOTCONN || errno == ECONNABORTED)); /* the latter: just now */
     for (int ms = 0; ms < PROBE_MS; ms += 10) {
         if (waitpid(pid, &status, WNOHANG) == pid)
             return WIFEXITED(status) && WEXITSTATUS(status) == 1;
@@ -125,14 +125,14 @@ static bool mountpoint_is_dead(int fd)
 }
 
 /* What the kernel calls fd. */
-static bool mountpoint_name(int fd, char path[PATH_MAX])
+static bool mountpoint_name(int fd, char out[PATH_MAX])
 {
     char self[48];
     ssize_t n;
 
     (void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-    n = readlink(self, path, PATH_MAX - 1);
-    path[n < 0 ? 0 : n] = '\0';
+    n = readlink(self, out, PATH_MAX - 1);
+    out[n < 0 ? 0 : n] = '\0';
     return n > 0;
 }
 
@@ -250,10 +250,23 @@ bool hush_mountpoint_is_mounted(const struct hush_mountpoint *mp)
     return mp->id[0] != '\0' && mountpoint_is_ours(mp->id);
 }
 
+/* Is it what its path leads to? Else umount2() would take away what covers it. */
+static bool mountpoint_is_top(const struct hush_mountpoint *mp)
+{
+    cleanup_close int fd = open(mp->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    char id[24];
+
+    return fd >= 0 && mountpoint_id(fd, id) && strcmp(id, mp->id) == 0;
+}
+
 void hush_mountpoint_umount(struct hush_mountpoint *mp)
 {
-    if (hush_mountpoint_is_mounted(mp) && umount2(mp->path, MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
-        hush_error("cannot unmount '%s': %m", mp->path);
+    if (hush_mountpoint_is_mounted(mp)) {
+        if (!mountpoint_is_top(mp))
+            hush_error("cannot unmount '%s': something is mounted over it", mp->path);
+        else if (umount2(mp->path, MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
+            hush_error("cannot unmount '%s': %m", mp->path);
+    }
     if (mp->clone_fd >= 0)
         (void)close(mp->clone_fd); /* a path only */
     mp->clone_fd = -1;

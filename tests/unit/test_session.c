@@ -64,7 +64,8 @@ static void test_takeover_swallows_init_reply(void **state)
         assert_int_equal(w->replays, 0);
         assert_int_equal(fake_reply(w, unique)->error, -EACCES);
     }
-    assert_int_equal(w->replied, 4); /* INIT once */
+    assert_int_equal(w->replied, 4);
+    assert_int_equal(w->doubles, 0); /* INIT once */
 }
 
 static void test_init_crash(void **state)
@@ -250,6 +251,22 @@ static void test_innocent_bystander(void **state)
     assert_false(fake_is_answered(w, 6));
 }
 
+/* The next one in the slot of a suspect begins without. */
+static void test_suspicion_ends_with_the_request(void **state)
+{
+    struct fake *w = *state;
+
+    w->state.suspicion = HUSH_SUSPECT_CRASHED;
+    fake_queue_lookup(w, 4, "a");
+    fake_run_crash(w, IN_HANDLER, 4);
+    assert_int_equal(fake_run(w), 0);
+    assert_int_equal(fake_reply(w, 4)->error, -EACCES);
+    fake_queue_lookup(w, 6, "b");
+    fake_run_crash(w, IN_HANDLER, 6);
+    assert_int_equal(fake_run(w), 0);
+    assert_int_equal(fake_reply(w, 6)->error, -EACCES);
+}
+
 static void test_kills_are_no_poison(void **state)
 {
     struct fake *w = *state;
@@ -293,6 +310,7 @@ int main(void)
         T(test_interrupt_is_not_replayed),
         T(test_poison),
         T(test_innocent_bystander),
+        T(test_suspicion_ends_with_the_request),
         T(test_kills_are_no_poison),
         T(test_kills_end_in_poison),
     };

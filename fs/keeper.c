@@ -256,6 +256,14 @@ static const char *worker_verdict(const struct hush_keeper *k, int code)
     return NULL;
 }
 
+/* The mount is gone for good, whatever the worker made of it. */
+static bool keeper_is_disconnected(const struct hush_keeper *k)
+{
+    struct pollfd fd = {k->fuse_fd, 0, 0};
+
+    return poll(&fd, 1, 0) == 1 && (fd.revents & POLLERR) != 0;
+}
+
 static void worker_died(struct hush_keeper *k, int status)
 {
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -266,7 +274,7 @@ static void worker_died(struct hush_keeper *k, int status)
     if (verdict != NULL)
         (void)hush_keeper_fail(
             k, code == HUSH_EXIT_CONFIG ? HUSH_KEEPER_CONFIG : HUSH_KEEPER_FAILED, "%s", verdict);
-    if (verdict != NULL || code == HUSH_EXIT_UNMOUNTED) {
+    if (verdict != NULL || code == HUSH_EXIT_UNMOUNTED || keeper_is_disconnected(k)) {
         keeper_end(k);
         return;
     }

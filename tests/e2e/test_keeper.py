@@ -197,6 +197,14 @@ def test_umount_ends_all(keeper):
     assert not mounts(keeper.mnt)
 
 
+def test_umount_ends_all_also_if_the_worker_fails(keeper):
+    keeper.start(config="crash-at-end")
+    pids = keeper.all()
+    subprocess.run(["umount", keeper.mnt], check=True)
+    assert keeper.proc.wait(5) == 0
+    all_end(pids)
+
+
 def test_umount_busy(keeper):
     keeper.start()
     with open(keeper.mnt / "pid") as f:

@@ -77,12 +77,13 @@ def test_keeper_keeps_little(keeper):
     want &= int(status_of("self")["CapPrm"], 16)  # containers lack some
     for caps in ("CapPrm", "CapEff", "CapBnd"):
         assert int(status[caps], 16) == want, caps
-    assert int(status["VmRSS"].split()[0]) <= 2048
     assert os.stat(f"/proc/{keeper.proc.pid}/environ").st_uid == 0
     with open(f"/proc/{keeper.proc.pid}/maps") as f:
         maps = f.read()
     for library in ("curl", "ssl", "crypto", "jansson", "fuse"):
         assert f"lib{library}" not in maps
+    if "asan" not in maps and "tsan" not in maps:
+        assert int(status["VmRSS"].split()[0]) <= 2048
 
 
 def test_supplementary_groups(keeper):
@@ -215,6 +216,21 @@ def test_rename_through_the_mover(keeper):
     keeper.start()
     rotate(keeper)
     rotate(keeper)
+
+
+def test_worker_killed_during_its_rename(keeper):
+    """The mover waits in rename(2) with the directory locked; the next worker frees both."""
+    keeper.start(config="stall")
+    mover, worker = keeper.mover(), keeper.worker()
+    os.kill(worker, signal.SIGUSR1)
+    eventually(lambda: status_of(mover)["State"].startswith("D"))
+    os.kill(worker, signal.SIGKILL)
+    begin = time.monotonic()
+    eventually(lambda: keeper.who()["answers"].split(",")[0] == "0")
+    os.stat(keeper.mnt / "pid")
+    assert time.monotonic() - begin < 2
+    assert keeper.mover() == mover
+    assert keeper.who()["generation"] == "2"
 
 
 def test_mover_commands(keeper):

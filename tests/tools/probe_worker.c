@@ -4,10 +4,10 @@
  * directory with one file, "pid", whose content says who answers. test_keeper.py installs it as
  * hushfs-worker.
  *
- * The configuration is a list of words: "refuse" makes it exit with HUSH_EXIT_CONFIG, "abort" makes
- * it crash at start, "silent" makes it answer nothing. SIGUSR1: rotate the file through the mover.
- * SIGUSR2: one command of each other kind, and some that must be refused. SIGHUP: it ends as a
- * worker does that is asked for a reload.
+ * The configuration is one word: "refuse" makes it exit with HUSH_EXIT_CONFIG, "abort" crash at
+ * start, "silent" answer nothing, "stall" (the first worker only) answer no rename, "crash-at-end"
+ * fail when it should end. SIGUSR1: rotate the file through the mover. SIGUSR2: one command of each
+ * other kind, and some that must be refused. SIGHUP: end as a worker that is asked for a reload.
  */
 #include "session.h"
 
@@ -127,6 +127,8 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
         fuse_reply_err(req, EROFS);
         return;
     }
+    if (strcmp(p->config, "stall") == 0 && atomic_load(&p->state->worker_generation) == 1)
+        return; /* the next worker finds it in the journal */
     atomic_fetch_add(&p->current, 1);
     atomic_store(&p->staged, false);
     fuse_reply_err(req, 0);
@@ -263,7 +265,8 @@ int main(void)
     probe_ready();
     if (hush_session_loop(probe_session) != 0)
         return 1;
+    /* Not exit(): a leak checker cannot work in a process that is not dumpable, and fails. */
     if (hush_session_ended(probe_session))
-        return HUSH_EXIT_UNMOUNTED;
-    return probe_reload ? HUSH_EXIT_RELOAD : HUSH_EXIT_RESTART;
+        _exit(strcmp(p.config, "crash-at-end") == 0 ? 1 : HUSH_EXIT_UNMOUNTED);
+    _exit(probe_reload ? HUSH_EXIT_RELOAD : HUSH_EXIT_RESTART);
 }

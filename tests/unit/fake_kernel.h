@@ -42,7 +42,7 @@ struct fake {
     size_t flood; /* LOOKUPs of "park" to make up before the messages */
     struct reply replies[LOG];
     size_t replied;
-    size_t doubles; /* replies to what had one */
+    size_t doubles;      /* replies to what had one */
     uint64_t begun[LOG]; /* uniques that reached an operation */
     size_t begins;
     unsigned applied;

@@ -130,12 +130,12 @@ static void child_replace(struct hush_child *child)
     child_end(child, REPLACE_MS);
 }
 
+/* The worker first: what it has answered, it has answered. Then the mount, see keeper_tend(). */
 static void keeper_end(struct hush_keeper *k)
 {
     if (k->end_ns != 0)
         return;
     k->end_ns = keeper_after_ms(UINT64_C(2) * END_MS);
-    hush_mountpoint_umount(&k->mount);
     for (int i = 0; i < HUSH_CHILDREN; i++) {
         k->children[i].start_ns = 0;
         child_end(&k->children[i], END_MS);
@@ -381,6 +381,8 @@ static void keeper_tend(struct hush_keeper *k)
         if (child->pid < 0)
             child_died(k, i, W_EXITCODE(HUSH_SPAWN_FAILED, 0));
     }
+    if (k->end_ns != 0 && k->children[HUSH_WORKER].pid == 0)
+        hush_mountpoint_umount(&k->mount); /* frees a mover that waits for an answer */
 }
 
 static bool keeper_is_over(const struct hush_keeper *k)
@@ -431,6 +433,7 @@ int main(int argc, char **argv)
         .env_fd = -1,
         .ready_fd = -1,
         .mount.clone_fd = -1,
+        .mount.listen_fd = -1,
         .new_config_fd = -1,
         .check_text_fd = -1,
         .old_config_fd = -1,

@@ -25,7 +25,8 @@ struct hush_arena;
 typedef uint32_t hush_block; /* the slot's index + 1; 0: none. The same in every process. */
 
 enum hush_block_type {
-    HUSH_BLOCK_VALUE = 1,
+    HUSH_BLOCK_NONE, /* a free slot */
+    HUSH_BLOCK_VALUE,
     HUSH_BLOCK_SNAPSHOT,
     HUSH_BLOCK_DIRECTORY,
     HUSH_BLOCK_LISTING

@@ -103,9 +103,7 @@ void hush_wipe_free(void *block)
 
 size_t hush_wipe_size(const void *block)
 {
-    const struct wipe_header *header = (const struct wipe_header *)block - 1;
-
-    return block == NULL ? 0 : header->size;
+    return block == NULL ? 0 : ((const struct wipe_header *)block - 1)->size;
 }
 
 static void *wipe_openssl_malloc(size_t size, const char *file, int line)

@@ -224,7 +224,7 @@ static enum hush_status file_check_size(const struct file_provider *file, struct
 /* *st as it is now. False: it was changed lately, and again while we waited. */
 static bool file_settle(int fd, struct stat *st)
 {
-    static const struct timespec pause = {.tv_nsec = FILE_SETTLE_MS * HUSH_NS_PER_MS};
+    static const struct timespec pause = {.tv_nsec = (long)FILE_SETTLE_MS * HUSH_NS_PER_MS};
     const struct stat before = *st;
 
     if (!file_is_racy(st))
@@ -349,6 +349,7 @@ static enum hush_status file_list_dir(const struct file_listing *listing, struct
         if (status != HUSH_OK)
             return status;
         errno = 0;
+        /* cppcheck-suppress readdirCalled ; one thread has this stream */
         entry = readdir(dir);
         if (entry == NULL)
             return errno == 0 ? HUSH_OK : hush_file_fail(listing->file, op, listing->prefix);

@@ -46,16 +46,18 @@ static struct hush_environ *environ_of(const char *const *entries)
 static void begin(struct fixture *f, const char *const *entries, const char *prefix)
 {
     const struct hush_provider_ops *ops = hush_provider_find("env");
-    char error[160];
 
     f->arena = hush_arena_new(ARENA_SIZE);
     assert_non_null(f->arena);
     f->env = entries != NULL ? environ_of(entries) : NULL;
     f->provider = hush_provider_new(ops, "test", f->env);
     assert_non_null(f->provider);
-    if (prefix != NULL)
+    if (prefix != NULL) {
+        char error[160];
+
         assert_true(
             hush_option_set(hush_option_find(ops->options, "prefix"), f->provider, prefix, error));
+    }
     hush_op_init(&f->op, f->arena, 1000);
     f->opened = hush_provider_open(f->provider, &f->op);
 }

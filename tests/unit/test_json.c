@@ -12,7 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARENA_SIZE = 4 << 20, TEXT_MAX = 8192, NEEDLE_SIZE = 64 };
+enum {
+    ARENA_SIZE = 4 << 20,
+    TEXT_MAX = 8192,
+    MANY_MAX = 32 * (HUSH_FIELDS_MAX + 2),
+    NEEDLE_SIZE = 64
+};
 
 static struct hush_arena *arena;
 
@@ -188,19 +193,21 @@ static void test_refused(void **state)
 }
 
 /* {"a":[[…]]} with depth levels in all. */
-static size_t deep_text(char *text, unsigned depth)
+static size_t deep_text(char text[TEXT_MAX], unsigned depth)
 {
-    size_t size = (size_t)sprintf(text, "{\"a\":");
+    size_t size = (size_t)snprintf(text, TEXT_MAX, "{\"a\":");
 
     memset(text + size, '[', depth - 1);
-    memset(text + size + depth - 1, ']', depth - 1);
-    text[size + 2 * (depth - 1)] = '}';
-    return size + 2 * (depth - 1) + 1;
+    size += depth - 1;
+    memset(text + size, ']', depth - 1);
+    size += depth - 1;
+    text[size] = '}';
+    return size + 1;
 }
 
 static void test_depth(void **state)
 {
-    char text[256];
+    static char text[TEXT_MAX];
     struct hush_value value = {0};
     struct hush_op op;
 
@@ -209,25 +216,27 @@ static void test_depth(void **state)
     hush_value_clear(&value);
     expect_refused(text, deep_text(text, 33), HUSH_PROTOCOL, "deeper than 32");
     /* Brackets in strings are no depth. */
-    (void)sprintf(text, "{\"a\":\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[[[[[[[[[[[[[[\"}");
+    (void)snprintf(text, TEXT_MAX, "{\"a\":\"%s\\\"%s\"}", "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+                   "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["); /* nor is the escaped quote its end */
     assert_int_equal(parse(&op, text, strlen(text), &value), HUSH_OK);
     hush_value_clear(&value);
 }
 
-static size_t many_text(char *text, unsigned count)
+static size_t many_text(char text[MANY_MAX], unsigned count)
 {
     size_t size = 1;
 
     text[0] = '{';
     for (unsigned i = 0; i < count; i++)
-        size += (size_t)sprintf(text + size, "%s\"k%u\":%u", i == 0 ? "" : ",", i, i);
+        size +=
+            (size_t)snprintf(text + size, MANY_MAX - size, "%s\"k%u\":%u", i == 0 ? "" : ",", i, i);
     text[size] = '}';
     return size + 1;
 }
 
 static void test_field_count(void **state)
 {
-    static char text[32 * (HUSH_FIELDS_MAX + 2)];
+    static char text[MANY_MAX];
     struct hush_value value = {0};
     struct hush_op op;
     size_t size;
@@ -276,7 +285,8 @@ static void test_arena_full(void **state)
     assert_non_null(text);
     memset(text, 'x', size);
     memcpy(text, "{\"a\":\"", 6);
-    memcpy(text + size - 2, "\"}", 2);
+    text[size - 2] = '"';
+    text[size - 1] = '}';
     expect_refused(text, size, HUSH_NO_MEMORY, "");
     free(text);
     hush_arena_free(arena);

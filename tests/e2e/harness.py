@@ -276,7 +276,7 @@ class Reader:
         except subprocess.TimeoutExpired:
             self.process.kill()
             pytest.fail(f"a reader hangs: not done after {seconds} s")
-        assert self.process.returncode == 0
+        assert self.process.returncode == 0, f"the reader ended with {self.process.returncode}"
         return json.loads(out)
 
     def __enter__(self):

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config.h - /etc/hushfs/hushfs.conf and conf.d/, as structs. Read with libini_config, checked whole:
- * every error is reported with file and line, and a configuration with an error is none. What was read
- * can be written again as one text that reads back the same; that text is what the keeper hands to
- * each worker, so that what was checked is what runs.
+ * config.h - /etc/hushfs/hushfs.conf and conf.d/, as structs. Checked whole: every error is
+ * reported with file and line, and a configuration with an error is none. What was read can be
+ * written again as one text that reads back the same; that text is what the keeper hands to each
+ * worker, so that what was checked is what runs.
+ *
+ *     [section]         alone on its line; no section and no key twice, not even in two files
+ *     key = value       blanks around both are dropped; the rest of the line is the value, as it is
+ *     # comment         or ; as the first character of a line that is not a blank
  *
  * Nothing here opens a provider or talks to anybody.
  */
@@ -27,12 +31,12 @@ struct hush_settings {
     uint32_t ttl_ms;           /* 300 s */
     uint32_t neg_ttl_ms;       /* 5 s */
     uint32_t resurrect_ttl_ms; /* 3600 s */
-    uint32_t as;               /* enum hush_as; never DEFAULT in what hush_config_settings() gives */
-    uint32_t owner;            /* uid: 0 */
-    uint32_t group;            /* gid: 0 */
-    uint32_t mode;             /* of files: 0400 */
-    uint32_t dir_mode;         /* of directories: 0751; their owner is always the worker's user, with rwx */
-    bool page_cache;           /* yes; no: FOPEN_DIRECT_IO */
+    uint32_t as;       /* enum hush_as; never DEFAULT in what hush_config_settings() gives */
+    uint32_t owner;    /* uid: 0 */
+    uint32_t group;    /* gid: 0 */
+    uint32_t mode;     /* of files: 0400 */
+    uint32_t dir_mode; /* of directories: 0751; their owner is always the worker's user, with rwx */
+    bool page_cache;   /* yes; no: FOPEN_DIRECT_IO */
 };
 
 struct hush_mount_config {
@@ -55,9 +59,9 @@ struct hush_instance_config {
     const struct hush_provider_ops *ops;
     struct hush_settings settings;
     bool base64_decode;
-    uint32_t concurrency; /* 4: calls at once */
-    uint32_t timeout_ms;  /* of one call to the backend; default: the mount's deadline */
-    bool prefetch;        /* no: fetch all listed secrets at start */
+    uint32_t concurrency;      /* 4: calls at once */
+    uint32_t timeout_ms;       /* of one call to the backend; default: the mount's deadline */
+    bool prefetch;             /* no: fetch all listed secrets at start */
     struct hush_pair *options; /* the type's own, checked against its table, as text */
     size_t option_count;
     char *file; /* where the section stands, for messages */
@@ -68,7 +72,7 @@ struct hush_instance_config {
 struct hush_rule {
     char *glob;
     struct hush_settings settings;
-    unsigned set; /* bit i: row i of the settings table was given */
+    unsigned set;             /* bit i: row i of the settings table was given */
     struct hush_pair *params; /* param.X = … */
     size_t param_count;
     char *file;
@@ -79,7 +83,7 @@ struct hush_config {
     struct hush_mount_config mount;
     struct hush_instance_config *instances; /* sorted by name */
     size_t instance_count;
-    struct hush_rule *rules;
+    struct hush_rule *rules; /* the most specific last */
     size_t rule_count;
 };
 
@@ -87,12 +91,19 @@ struct hush_config {
 typedef void hush_config_error_fn(void *ctx, const char *file, unsigned line, const char *text);
 
 /*
- * Read path and, if path is HUSH_CONFIG_FILE or a file beside a conf.d directory, conf.d/*.conf in
- * order of name. NULL after at least one error. Owned by the caller.
+ * Read path and, if there is a directory conf.d beside it, each NAME.conf there in order of name.
+ * NULL after at least one error. Owned by the caller.
  */
 struct hush_config *hush_config_load(const char *path, hush_config_error_fn *error, void *ctx);
 
-/* The same from a text, as hush_config_write() makes it (or a fuzzer). name is for messages. */
+/* The same, where the command line gives keys of [mount]: they win over the files'. */
+struct hush_config *hush_config_load_over(const char *path, const struct hush_pair *mount_keys,
+                                          size_t count, hush_config_error_fn *error, void *ctx);
+
+/*
+ * From a text, as hush_config_write() makes it (or a fuzzer). name is for messages. Nothing of the
+ * host is looked at (users, symbolic links), as a worker must not wait for it.
+ */
 struct hush_config *hush_config_parse(const char *text, size_t size, const char *name,
                                       hush_config_error_fn *error, void *ctx);
 
@@ -106,13 +117,21 @@ const struct hush_instance_config *hush_config_instance(const struct hush_config
 
 /*
  * What holds for a path below the mount (INSTANCE/…, as shown, without the mount point): the
- * instance's settings, each key replaced by the most specific rule that gives it. More specific: more
- * literal characters before the first wildcard, then more literal characters, then later in the
- * files. fields of a secret follow the secret's own path unless a rule names them.
+ * instance's settings, each key replaced by the most specific rule that gives it. More specific:
+ * more literal characters before the first wildcard, then more literal characters, then later in
+ * the files.
  */
 void hush_config_settings(const struct hush_config *config,
                           const struct hush_instance_config *instance, const char *path,
                           struct hush_settings *out);
+
+/*
+ * The same for a field of the secret at path: rules that match either the secret or the field
+ * count, the most specific first.
+ */
+void hush_config_field_settings(const struct hush_config *config,
+                                const struct hush_instance_config *instance, const char *path,
+                                const char *field, struct hush_settings *out);
 
 /* param.X for a path: NULL-name terminated, borrowed from config, freed with free(); NULL: none. */
 struct hush_param *hush_config_params(const struct hush_config *config, const char *path);
@@ -120,9 +139,9 @@ struct hush_param *hush_config_params(const struct hush_config *config, const ch
 /* Does path match glob? See struct hush_rule. Pure. */
 bool hush_glob_match(const char *glob, const char *path);
 
-/* The options of a mount, an instance and a path rule, for `hushfs providers`, --help and manuals. */
+/* The options of a mount, an instance and a path rule, for --help, `hushfs providers`, manuals. */
 extern const struct hush_option hush_mount_options[];
-extern const struct hush_option hush_instance_options[]; /* of struct hush_instance_config, less settings */
+extern const struct hush_option hush_instance_options[]; /* less the settings */
 extern const struct hush_option hush_settings_options[]; /* of struct hush_settings */
 
 #endif

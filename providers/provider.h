@@ -125,6 +125,7 @@ struct hush_provider {
     const struct hush_provider_ops *ops;
     const char *instance;           /* "prod" in [provider/prod]; borrowed for its life */
     const struct hush_environ *env; /* the captured environment; borrowed; NULL: empty */
+    bool opened;                    /* the registry's: open() was called, so close() is due */
 };
 
 struct hush_provider_ops {

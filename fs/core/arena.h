@@ -24,7 +24,12 @@ struct hush_arena;
 
 typedef uint32_t hush_block; /* the slot's index + 1; 0: none. The same in every process. */
 
-enum hush_block_type { HUSH_BLOCK_VALUE = 1, HUSH_BLOCK_SNAPSHOT, HUSH_BLOCK_DIRECTORY };
+enum hush_block_type {
+    HUSH_BLOCK_VALUE = 1,
+    HUSH_BLOCK_SNAPSHOT,
+    HUSH_BLOCK_DIRECTORY,
+    HUSH_BLOCK_LISTING
+};
 
 /*
  * Attach to fd (borrowed; made by hush_lockmem_create(), a new one is formatted). NULL with errno:
@@ -49,6 +54,9 @@ void hush_arena_release(struct hush_arena *arena, hush_block block);
 
 void *hush_arena_bytes(struct hush_arena *arena, hush_block block);
 size_t hush_arena_size(struct hush_arena *arena, hush_block block);
+
+/* The type of a published block; NONE for any number that names none. */
+enum hush_block_type hush_arena_published(struct hush_arena *arena, hush_block block);
 
 /* Shrink to size bytes (wiping the rest); only before publishing. */
 void hush_arena_shrink(struct hush_arena *arena, hush_block block, size_t size);

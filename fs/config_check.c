@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config_check.c - what a single value of the configuration may be, beyond its type: called by
+ * config_read.c for each key that was given. Here too: which paths are below the mount. A worker
+ * that opened such a path would wait for itself.
+ */
+#include "config_int.h"
+
+#include "core/cleanup.h"
+#include "name.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DEADLINE_MAX_MS = 10000,
+    TIMEOUT_MAX_MS = 60000,
+    CONCURRENCY_MAX = 256,
+    MEMORY_MIN = 1 << 20,
+    DIRECTORY_OWNER_MODE = 0700,
+    PASSWD_SIZE_MAX = 1 << 20,
+};
+
+static bool user_exists(const char *name)
+{
+    uint64_t uid;
+
+    if (hush_parse_u64(name, UINT32_MAX - 1, &uid))
+        return true;
+    for (size_t size = 1024; *name != '\0' && size <= PASSWD_SIZE_MAX; size *= 4) {
+        cleanup_free char *buf = malloc(size);
+        struct passwd entry, *found = NULL;
+        if (buf == NULL)
+            return false;
+        if (getpwnam_r(name, &entry, buf, size, &found) != ERANGE)
+            return found != NULL;
+    }
+    return false;
+}
+
+/* -- [mount] -------------------------------------------------------------------------------------
+ */
+
+static const char *check_path(const struct hush_reader *reader)
+{
+    const char *path = reader->config->mount.path;
+
+    if (path == NULL)
+        return "'path' must not be empty";
+    if (path[strspn(path, "/")] == '\0')
+        return "'path' must not be the root directory";
+    return NULL;
+}
+
+static const char *check_user(const struct hush_reader *reader)
+{
+    const char *user = reader->config->mount.user;
+
+    if (*user == '\0' || (reader->host && !user_exists(user)))
+        return "'user' must be a user of this system, or a uid";
+    return NULL;
+}
+
+static const char *check_deadline(const struct hush_reader *reader)
+{
+    const uint32_t deadline_ms = reader->config->mount.deadline_ms;
+
+    return deadline_ms > 0 && deadline_ms <= DEADLINE_MAX_MS
+               ? NULL
+               : "'deadline' must be more than 0 and at most 10s";
+}
+
+static const char *check_memory(const struct hush_reader *reader)
+{
+    const uint64_t memory = reader->config->mount.memory;
+
+    return memory == 0 || memory >= MEMORY_MIN ? NULL : "'memory' must be 0 or at least 1M";
+}
+
+/* clang-format off */
+static const struct {
+    const char *key;
+    const char *(*check)(const struct hush_reader *reader);
+} mount_checks[] = {
+    {"path", check_path}, {"user", check_user}, {"deadline", check_deadline}, {"memory", check_memory},
+};
+/* clang-format on */
+
+const char *hush_check_mount(const struct hush_reader *reader, const char *key)
+{
+    for (size_t i = 0; i < sizeof(mount_checks) / sizeof(mount_checks[0]); i++)
+        if (strcmp(mount_checks[i].key, key) == 0)
+            return mount_checks[i].check(reader);
+    return NULL;
+}
+
+/* -- [provider/NAME] and [path/GLOB] -------------------------------------------------------------
+ */
+
+const char *hush_check_instance(const struct hush_instance_config *instance, const char *key)
+{
+    if (strcmp(key, "concurrency") == 0 &&
+        (instance->concurrency == 0 || instance->concurrency > CONCURRENCY_MAX))
+        return "'concurrency' must be 1 to 256";
+    if (strcmp(key, "timeout") == 0 &&
+        (instance->timeout_ms == 0 || instance->timeout_ms > TIMEOUT_MAX_MS))
+        return "'timeout' must be more than 0 and at most 60s";
+    return NULL;
+}
+
+const char *hush_check_settings(const struct hush_settings *settings, const char *key)
+{
+    if (strcmp(key, "dir_mode") == 0 &&
+        (settings->dir_mode & DIRECTORY_OWNER_MODE) != DIRECTORY_OWNER_MODE)
+        return "'dir_mode' must begin with 7: directories belong to the serving user, who renames "
+               "in them";
+    return NULL;
+}
+
+const char *hush_check_instance_name(const char *name)
+{
+    static const char good[] = "abcdefghijklmnopqrstuvwxyz0123456789._-";
+    const size_t size = strlen(name);
+
+    if (strcmp(name, ".hushfs") == 0)
+        return "'.hushfs' is the name of the mount's own directory";
+    if (size == 0 || strspn(name, good) != size || strchr("._-", name[0]) != NULL)
+        return "an instance's name is made of a-z, 0-9, '.', '_' and '-', and begins with a letter "
+               "or digit";
+    return size > HUSH_NAME_MAX ? "an instance's name is at most 255 bytes" : NULL;
+}
+
+/* One component of a glob. Without a wildcard it must be a name as it is shown, or never match. */
+static bool component_is_good(const char *component, size_t size)
+{
+    char name[HUSH_NAME_MAX + 1], raw[HUSH_NAME_MAX + 1];
+
+    if (size == 0 || size > HUSH_NAME_MAX || memmem(component, size, "***", 3) != NULL)
+        return false;
+    if (memchr(component, '*', size) != NULL || memchr(component, '?', size) != NULL)
+        return true;
+    memcpy(name, component, size);
+    name[size] = '\0';
+    return strcmp(name, ".json") == 0 || strcmp(name, ".value") == 0 || hush_name_raw(name, raw);
+}
+
+const char *hush_check_glob(const char *glob)
+{
+    if (strchr(glob, '/') == NULL && strstr(glob, "**") == NULL)
+        return "it has no '/': it is written INSTANCE/REST, for example INSTANCE/**";
+    if (strlen(glob) > HUSH_PATH_MAX)
+        return "it is longer than 2048 bytes";
+    for (const char *at = glob;; at++) {
+        const size_t size = strcspn(at, "/");
+        if (!component_is_good(at, size))
+            return "each part between slashes is a name as it is shown, or has '*', '?' or '**' in "
+                   "it";
+        at += size;
+        if (*at == '\0')
+            return NULL;
+    }
+}
+
+void hush_glob_rank(const char *glob, size_t *prefix, size_t *literals)
+{
+    *prefix = strcspn(glob, "*?");
+    *literals = 0;
+    for (; *glob != '\0'; glob++)
+        *literals += *glob != '*' && *glob != '?';
+}
+
+/* -- Paths below the mount -----------------------------------------------------------------------
+ */
+
+/* Fold "//", "." and ".." by name alone: out has PATH_MAX bytes and gets no slash at its end. */
+static bool path_fold(const char *path, char out[PATH_MAX])
+{
+    size_t used = 0;
+
+    while (*path != '\0') {
+        path += strspn(path, "/");
+        const size_t size = strcspn(path, "/");
+        const char *name = path;
+        path += size;
+        if (size == 0 || (size == 1 && name[0] == '.'))
+            continue;
+        if (size == 2 && name[0] == '.' && name[1] == '.') {
+            while (used > 0 && out[--used] != '/')
+                ;
+            continue;
+        }
+        if (used + size + 2 > PATH_MAX)
+            return false;
+        out[used++] = '/';
+        memcpy(out + used, name, size);
+        used += size;
+    }
+    out[used] = '\0';
+    return true;
+}
+
+static bool folded_is_below(const char *path, const char *top)
+{
+    const size_t size = strlen(top);
+
+    return strncmp(path, top, size) == 0 && (path[size] == '\0' || path[size] == '/');
+}
+
+/* Follow the links of as much of path as there is; the rest by name. */
+static bool path_resolve(const char *path, char out[PATH_MAX])
+{
+    char begin[PATH_MAX], real[PATH_MAX], whole[2 * PATH_MAX];
+
+    if (strlen(path) >= PATH_MAX)
+        return false;
+    memcpy(begin, path, strlen(path) + 1);
+    while (begin[0] != '\0' && realpath(begin, real) == NULL) {
+        char *slash = strrchr(begin, '/');
+        if (slash == NULL)
+            return false;
+        *slash = '\0';
+    }
+    if (begin[0] == '\0')
+        real[0] = '\0';
+    (void)snprintf(whole, sizeof(whole), "%s%s", real, path + strlen(begin)); /* it fits */
+    return path_fold(whole, out);
+}
+
+bool hush_path_is_below(const char *path, const char *top, bool host)
+{
+    char folded[PATH_MAX], folded_top[PATH_MAX];
+
+    if (!path_fold(path, folded) || !path_fold(top, folded_top))
+        return false;
+    if (folded_is_below(folded, folded_top))
+        return true;
+    return host && path_resolve(path, folded) && path_resolve(top, folded_top) &&
+           folded_is_below(folded, folded_top);
+}

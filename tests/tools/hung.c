@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -77,8 +78,9 @@ static void report(unsigned threads)
 {
     const char *comma = "";
 
-    printf("{\"threads\":%u,\"ok\":%u,\"shortest_ms\":%ju,\"longest_ms\":%ju,\"errors\":{", threads,
-           atomic_load(&outcomes[0]), atomic_load(&shortest_ns) / 1000000,
+    printf("{\"threads\":%u,\"ok\":%u,\"shortest_ms\":%" PRIu64 ",\"longest_ms\":%" PRIu64
+           ",\"errors\":{",
+           threads, atomic_load(&outcomes[0]), atomic_load(&shortest_ns) / 1000000,
            atomic_load(&longest_ns) / 1000000);
     for (int i = 1; i < ERRNOS; i++) {
         unsigned seen = atomic_load(&outcomes[i]);

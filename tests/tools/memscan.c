@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,7 +103,7 @@ static uint64_t hex(const char *text, const char **end)
 
     for (; *text; text++) {
         static const char all[] = "0123456789abcdef";
-        const char *at = memchr(all, *text, 16);
+        const char *at = strchr(all, *text);
 
         if (!at)
             break;
@@ -201,7 +202,8 @@ int main(int argc, char **argv)
     scan_process(argv[optind]);
     if (descriptor >= 0)
         scan_descriptor(tool_number(argv[optind]), (unsigned)descriptor);
-    printf("{\"whole\":%ju,\"fragments\":%ju,\"scanned\":%ju,\"unreadable\":%ju}\n", found.whole,
-           found.fragments, found.scanned, found.unreadable);
+    printf("{\"whole\":%" PRIu64 ",\"fragments\":%" PRIu64 ",\"scanned\":%" PRIu64
+           ",\"unreadable\":%" PRIu64 "}\n",
+           found.whole, found.fragments, found.scanned, found.unreadable);
     return 0;
 }

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -26,6 +27,7 @@
 enum {
     BUFFER = 1 << 20,
     FIELDS = 8,
+    PATHS = 64,
     ERRNOS = 256,
     BUCKETS = 400, /* of latency: 8 to an octave, from 1 us */
     MAP_EVERY = 4,
@@ -55,9 +57,9 @@ struct reader {
     pthread_t thread;
     const struct options *options;
     struct tally tally;
-    unsigned char *buffer;
-    uint32_t *seen; /* newest version of each path */
     unsigned number;
+    uint32_t seen[PATHS]; /* newest version of each path */
+    unsigned char buffer[BUFFER];
 };
 
 static atomic_bool stopping;
@@ -286,22 +288,24 @@ static void report(const struct tally *tally)
 {
     const char *comma = "";
 
-    printf(
-        "{\"reads\":%ju,\"failed\":%ju,\"torn\":%ju,\"mixed\":%ju,\"backwards\":%ju,\"maps\":%ju,",
-        tally->reads, tally->failed, tally->torn, tally->mixed, tally->backwards, tally->maps);
-    printf("\"oldest\":%u,\"newest\":%u,\"p50_us\":%ju,\"p99_us\":%ju,\"longest_ms\":%.1f,",
+    printf("{\"reads\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"torn\":%" PRIu64 ",\"mixed\":%" PRIu64
+           ",\"backwards\":%" PRIu64 ",\"maps\":%" PRIu64 ",",
+           tally->reads, tally->failed, tally->torn, tally->mixed, tally->backwards, tally->maps);
+    printf("\"oldest\":%u,\"newest\":%u,\"p50_us\":%" PRIu64 ",\"p99_us\":%" PRIu64
+           ",\"longest_ms\":%.1f,",
            tally->oldest, tally->newest, quantile_us(tally, 500), quantile_us(tally, 990),
            (double)tally->longest_ns / 1e6);
     printf("\"errors\":{");
     for (int i = 0; i < ERRNOS; i++) {
         if (tally->errors[i]) {
-            printf("%s\"%s\":%ju", comma, strerrorname_np(i), tally->errors[i]);
+            printf("%s\"%s\":%" PRIu64, comma, strerrorname_np(i), tally->errors[i]);
             comma = ",";
         }
     }
     printf("},\"torn_why\":\"%s\",", tally->torn_why ? tally->torn_why : "");
-    printf("\"first_failure\":\"%s%s%s%s%ju ms\"}\n", tally->failed ? tally->failed_how : "none",
-           tally->failed ? ": " : "", tally->failed ? strerrorname_np(tally->failed_errno) : "",
+    printf("\"first_failure\":\"%s%s%s%s%" PRIu64 " ms\"}\n",
+           tally->failed ? tally->failed_how : "none", tally->failed ? ": " : "",
+           tally->failed ? strerrorname_np(tally->failed_errno) : "",
            tally->failed ? " at " : " in ",
            tally->failed ? tally->failed_ms : (tool_now_ns() - started_ns) / 1000000);
 }
@@ -324,8 +328,8 @@ static void parse(int argc, char **argv, struct options *options)
     }
     options->paths = argv + optind;
     options->path_count = (size_t)(argc - optind);
-    if (!options->path_count || !options->threads)
-        tool_die("reader: no path or no thread");
+    if (!options->path_count || options->path_count > PATHS || !options->threads)
+        tool_die("reader: no path, too many, or no thread");
 }
 
 static void start(struct reader *reader, const struct options *options, unsigned number)
@@ -333,9 +337,7 @@ static void start(struct reader *reader, const struct options *options, unsigned
     reader->options = options;
     reader->number = number;
     reader->tally.oldest = UINT32_MAX;
-    reader->buffer = malloc(BUFFER);
-    reader->seen = calloc(options->path_count, sizeof *reader->seen);
-    if (!reader->buffer || !reader->seen || pthread_create(&reader->thread, NULL, run, reader) != 0)
+    if (pthread_create(&reader->thread, NULL, run, reader) != 0)
         tool_die("reader: cannot start thread %u", number);
 }
 
@@ -357,8 +359,6 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < options.threads; i++) {
         pthread_join(readers[i].thread, NULL);
         add(&sum, &readers[i].tally);
-        free(readers[i].buffer);
-        free(readers[i].seen);
     }
     free(readers);
     report(&sum);

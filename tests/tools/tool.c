@@ -21,7 +21,8 @@ void tool_die(const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    (void)vfprintf(stderr, fmt, args);
+    (void)vfprintf(stderr, fmt,
+                   args); // NOLINT(clang-analyzer-valist.Uninitialized): it is set above
     va_end(args);
     (void)fputc('\n', stderr);
     exit(2);

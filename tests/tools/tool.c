@@ -21,8 +21,8 @@ void tool_die(const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    (void)vfprintf(stderr, fmt,
-                   args); // NOLINT(clang-analyzer-valist.Uninitialized): it is set above
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start() is above
+    (void)vfprintf(stderr, fmt, args);
     va_end(args);
     (void)fputc('\n', stderr);
     exit(2);

@@ -426,6 +426,19 @@ def children(pid):
     return found
 
 
+def holders(path):
+    """{pid: comm} of the processes that have path open."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        try:
+            links = [os.readlink(f"/proc/{entry}/fd/{fd}") for fd in os.listdir(f"/proc/{entry}/fd")]
+            if entry.isdigit() and str(path) in links:
+                found[int(entry)] = pathlib.Path(f"/proc/{entry}/comm").read_text().strip()
+        except OSError:
+            continue
+    return found
+
+
 def threads_in_state(pid, state):
     found = []
     try:
@@ -605,6 +618,12 @@ class Mount:
         self.seen_pids.update(found.values())
         return found
 
+    def processes(self):
+        """What lives of this mount: those once seen, and whoever holds its log open (all of ours do)."""
+        return {pid: name for pid, name in holders(self.log).items() if name.startswith("hushfs")} | {
+            pid: "hushfs" for pid in self.seen_pids if alive(pid)
+        }
+
     def kill(self, who, number=signal.SIGKILL):
         pid = wait_for(lambda: self.pids().get(who), 5, f"a {who}")
         os.kill(pid, number)
@@ -649,11 +668,10 @@ class Mount:
             except (subprocess.SubprocessError, AssertionError, OSError) as error:
                 wrong.append(f"hushfs umount: {error} {getattr(error, 'stderr', '')}")
         try:
-            wait_for(lambda: not any(map(alive, self.seen_pids)), 5)
+            wait_for(lambda: not self.processes(), 5)
         except AssertionError:
-            left = [p for p in self.seen_pids if alive(p)]
-            wrong.append(f"processes left behind: {left}")
-            for pid in left:
+            wrong.append(f"processes left behind: {self.processes()}")
+            for pid in self.processes():
                 os.kill(pid, signal.SIGKILL)
         if mounts_below(self.base):
             wrong.append(f"mounts left behind: {mounts_below(self.base)}")

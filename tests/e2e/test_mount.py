@@ -67,8 +67,7 @@ def refused(m, status=None):
     assert done.returncode == status if status else done.returncode != 0
     assert done.stderr.strip(), "no word about it"
     assert not harness.mounts_below(m.base)
-    left = subprocess.run(["fuser", "-s", m.log], stderr=subprocess.DEVNULL).returncode
-    assert left != 0, "a process is left behind"
+    wait_for(lambda: not m.processes(), 2, "the end of what was started")
     m.log.unlink(missing_ok=True)
     return done.stderr
 

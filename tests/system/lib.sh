@@ -111,7 +111,7 @@ download_kernel() { # PACKAGE DIRECTORY
     local work
     work=$(mktemp -d "$cache/new.XXXXXX")
     say "fetching $1, once"
-    (cd "$work" && { apt-get -qq download "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq download "$1" >&2; }; }) || {
+    (cd "$work" && { apt-get -qq -o APT::Sandbox::User=root download "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq -o APT::Sandbox::User=root download "$1" >&2; }; }) || {
         rm -rf "$work"
         die "cannot download $1"
     }

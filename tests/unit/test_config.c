@@ -69,7 +69,7 @@ static const char full[] = "# a comment\n"
                            "concurrency = 9\n"
                            "prefetch = on\n"
                            "as = directory\n"
-                           "page_cache = no\n"
+                           "page_cache = yes\n"
                            "[provider/env]\n"
                            "type = env\n"
                            "prefix = APP_\n"
@@ -104,7 +104,7 @@ static void reads_every_key(void **state)
     assert_string_equal(files->options[0].value, "/etc/a b#c;d=\"e\"");
     assert_int_equal(files->settings.ttl_ms, 60000);
     assert_int_equal(files->settings.as, HUSH_AS_DIRECTORY);
-    assert_false(files->settings.page_cache);
+    assert_true(files->settings.page_cache);
     assert_true(files->base64_decode);
     assert_true(files->prefetch);
     assert_int_equal(files->timeout_ms, 7000);
@@ -206,7 +206,8 @@ static void writes_what_reads_back(void **state)
         "[provider/e]\ntype = env\n",
         "[provider/e]\ntype = env\nprefix =\ntimeout = 1\n[mount]\ndeadline = 9\n",
         "[provider/a]\ntype = env\n[provider/b-1.c_d]\ntype = env\nttl = 0\nneg_ttl = 1500ms\n"
-        "[path/**]\nmode = 0444\n[path/a/x]\ndir_mode = 0755\nparam.a =\n[path/b-1.c_d/?]\n",
+        "[path/**]\nmode = 0444\npage_cache = no\n[path/a/x]\ndir_mode = 0755\nparam.a "
+        "=\n[path/b-1.c_d/?]\n",
     };
 
     (void)state;
@@ -236,8 +237,7 @@ static void reports_write_errors(void **state)
     hush_config_free(config);
 }
 
-/* -- Rules ---------------------------------------------------------------------------------------
- */
+/* -- Rules ------------------------------------------------------------------------------------- */
 
 static const char rules[] = "[provider/hcv]\n"
                             "type = env\n"
@@ -373,8 +373,7 @@ static void finds_instances(void **state)
     hush_config_free(config);
 }
 
-/* -- Refusals ------------------------------------------------------------------------------------
- */
+/* -- Refusals ---------------------------------------------------------------------------------- */
 
 #define GOOD "[provider/e]\ntype = env\n"
 
@@ -430,6 +429,8 @@ static const struct {
     {"[provider/f]\ntype = file\nroot = /m/a\n[mount]\npath = /m\n", "x:3: [provider/f]: 'root' must not be below the mount, which is /m"},
     {"[provider/f]\ntype = file\nroot = /m\n[mount]\npath = /m/\n", "x:3: [provider/f]: 'root' must not be below"},
     {"[provider/f]\ntype = file\nroot = /x/..//m/./a\n[mount]\npath = /m\n", "x:3: [provider/f]: 'root' must not be below"},
+    {GOOD "page_cache = no\n[mount]\nopen = kernel\n", "x:3: [provider/e]: 'page_cache' cannot be no"},
+    {GOOD "[path/e/a]\npage_cache = off\n[mount]\nopen = kernel\n", "x:4: [path/e/a]: 'page_cache' cannot be no"},
     {GOOD "[path/e]\n", "x:3: [path/e]: bad glob: it has no '/'"},
     {GOOD "[path/e/]\n", "x:3: [path/e/]: bad glob"},
     {GOOD "[path//e/a]\n", "x:3: [path//e/a]: bad glob"},

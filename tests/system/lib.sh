@@ -29,11 +29,13 @@ key_of() { # TEXT...
     printf '%s\n' "$@" | sha256sum | cut -c 1-12
 }
 
-# Hold the lock of the cache until the end of the subshell that calls this.
+# Hold the lock of the cache until the end of the subshell that calls this. What somebody left who
+# was ended while he made something goes first.
 lock_cache() {
     mkdir -p "$cache"
     exec 8>"$cache/lock"
     flock 8
+    rm -rf --one-file-system "$cache"/new.*
 }
 
 # -- apt -----------------------------------------------------------------------------------------
@@ -86,15 +88,16 @@ make_root() { # ARCHIVE
     }
     rm -f "$work/root/var/log/bootstrap.log" "$work/root/etc/hostname" "$work"/root/var/cache/apt/archives/*.deb
     tar --zstd -cf "$work/archive" -C "$work/root" --xattrs --numeric-owner .
+    tar --zstd -tf "$work/archive" >"$1.list"
     mv "$work/archive" "$1"
     rm -rf --one-file-system "$work"
 }
 
-# The archive of a minimal Debian 12 (no apt sources in it yet), made if it is not there.
+# The archive of a minimal Debian 12 and, as ARCHIVE.list, what is in it; made if it is not there.
 root_archive() {
     local archive
-    archive=$cache/root-$(key_of "$release" minbase 1).tar.zst
-    (
+    archive=$cache/root-$(key_of "$release" minbase 2).tar.zst
+    [ -s "$archive" ] || (
         lock_cache
         [ -s "$archive" ] || make_root "$archive"
     ) || exit 99
@@ -137,11 +140,16 @@ kernel_directory() {
     printf '%s\n' "$directory"
 }
 
-# Copy a program of this machine to ROOT/DESTINATION with the libraries that ROOT lacks.
-copy_program() { # ROOT DESTINATION PROGRAM
-    local library
+# -- Programs of this machine --------------------------------------------------------------------
+
+# Copy a program to DIRECTORY/DESTINATION with the libraries that the clean root lacks. /lib is a link
+# to /usr/lib there: a directory of that name, laid over it, would take the loader away.
+copy_program() { # DIRECTORY DESTINATION PROGRAM
+    local list library path
+    list=$(root_archive).list
     install -D -m 755 "$3" "$1/$2"
-    ldd "$3" 2>/dev/null | grep -oE '/[^ ]+' | while read -r library; do
-        [ -e "$1$library" ] || install -D -m 755 "$library" "$1$library"
+    for library in $(ldd "$3" 2>/dev/null | grep -oE '/[^ ]+'); do
+        path=$(realpath "${library%/*}")/${library##*/}
+        grep -qxF ".$path" "$list" || install -D -m 755 "$library" "$1$path"
     done
 }

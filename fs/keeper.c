@@ -307,14 +307,22 @@ static const struct {
     [HUSH_CHECK] = {"check", check_start, check_died},
 };
 
+/* A worker that ends by itself with a reason of process.h is nobody's worry. */
+static void child_log(int i, pid_t pid, int status)
+{
+    bool expected = i == HUSH_WORKER && WIFEXITED(status) && is_orderly(status);
+
+    hush_log(expected ? HUSH_LOG_INFO : HUSH_LOG_WARNING, "%s %s: pid=%d %s=%d", roles[i].name,
+             expected ? "ended" : "died", (int)pid, WIFSIGNALED(status) ? "signal" : "exit",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
 static void child_died(struct hush_keeper *k, int i, int status)
 {
     struct hush_child *child = &k->children[i];
 
     if (k->end_ns == 0 && !child->replaced && i != HUSH_CHECK)
-        hush_warning("%s died: pid=%d %s=%d", roles[i].name, (int)child->pid,
-                     WIFSIGNALED(status) ? "signal" : "exit",
-                     WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+        child_log(i, child->pid, status);
     child->pid = 0;
     child->kill_ns = 0;
     if (k->end_ns == 0)

@@ -23,7 +23,7 @@ enum {
     HUSH_FD_MOVER = 6, /* worker, mover: each its end of the SOCK_SEQPACKET pair */
     HUSH_FD_ENV = 7,   /* worker: hush_environ_map() */
     HUSH_FD_CONFIG = 8, /* worker: text of hush_config_write(), read from offset 0 with pread */
-    HUSH_FD_READY = 9, /* worker: one byte 'R' once the mount answers; closed at once on later starts */
+    HUSH_FD_READY = 9, /* worker: one byte 'R' once the mount answers, at every start (EPIPE is fine), then closed */
     HUSH_FD_CLONE = 10, /* mover: O_PATH of the writable clone of the mount, or absent */
 };
 
@@ -31,6 +31,7 @@ enum {
 enum {
     HUSH_EXIT_UNMOUNTED = 0, /* the connection ended: all end */
     HUSH_EXIT_CONFIG = 3,    /* cannot start with this configuration: all end if it never served */
+    HUSH_EXIT_RELOAD = 74,     /* read the configuration again, then start another one */
     HUSH_EXIT_RESTART = 75,  /* start another one at once (EX_TEMPFAIL) */
 };
 
@@ -63,35 +64,61 @@ struct hush_move_packet {
 enum {
     HUSH_STATE_MAGIC = 0x48555331, /* "HUS1"; another layout, another number */
     HUSH_STAGE_SIZE = 132 * 1024 + 4096, /* the largest request: max_write 128 KiB and headers */
-    HUSH_SLOT_SIZE = 488,          /* a request that is longer is answered at once, not journalled */
+    HUSH_SLOT_SIZE = 624,     /* RENAME with two names of 255 bytes fits */
     HUSH_SLOTS = 16384,
+    HUSH_BIG_SIZE = 17 * 1024, /* IOCTL with the largest argument fits; longer: see session.h */
+    HUSH_BIG_SLOTS = 16,
+    HUSH_ALL_SLOTS = HUSH_SLOTS + HUSH_BIG_SLOTS,
     HUSH_ASKED = 8192,
     HUSH_INIT_SIZE = 256,
+    HUSH_RELOAD_TEXT = 1024,
+    /* What the death of a worker adds to the suspicion against each request that it had begun, and
+     * when a request is answered EIO instead of being begun again. */
+    HUSH_SUSPECT_KILLED = 1,  /* SIGKILL, SIGTERM, or an exit with a status from above */
+    HUSH_SUSPECT_CRASHED = 32, /* anything else: two crashes are enough */
+    HUSH_SUSPECT_LIMIT = 64,
 };
 
 /* A request that was read and not yet answered. */
 struct hush_slot {
-    _Atomic uint64_t unique; /* 0: free; UINT64_MAX: being filled; stored last */
-    uint32_t size;
-    uint16_t replays; /* by how many workers it was begun again: after 2 it is answered EIO */
+    _Atomic uint64_t unique; /* 0: free; stored last */
+    uint16_t size;
+    uint16_t suspicion;       /* HUSH_SUSPECT_*, of every worker that died with it */
+    _Atomic uint16_t begun;   /* this worker, or the one before, has handed it on */
     _Atomic uint16_t applied; /* its lasting effect (a count) was made: do not repeat it */
-    unsigned char bytes[HUSH_SLOT_SIZE];
+};
+
+/* How the last reload went; written by the keeper, read by the worker. */
+struct hush_reload {
+    _Atomic uint32_t asked; /* reloads begun */
+    _Atomic uint32_t done;  /* reloads ended: when equal to asked, exit and text are of that one */
+    int32_t exit;           /* status of `hushfs check`; 0: the new configuration is in force */
+    char text[HUSH_RELOAD_TEXT]; /* what it printed */
 };
 
 struct hush_state {
     uint32_t magic;
-    uint32_t init_size;              /* 0: no INIT seen yet */
+    _Atomic uint32_t init_size;         /* 0: no INIT seen yet; stored after init */
     unsigned char init[HUSH_INIT_SIZE]; /* the kernel's INIT request, as read */
+    _Atomic uint32_t init_answered;     /* the kernel has its reply: the mount is being served */
+    uint32_t init_flags;                /* of that reply */
     pid_t keeper_pid;
     _Atomic pid_t mover_pid;
     _Atomic uint32_t worker_generation; /* 1 for the first; set by the keeper before each exec */
     _Atomic uint32_t config_generation; /* 1 for the first configuration; set by the keeper */
+    _Atomic uint32_t suspicion; /* HUSH_SUSPECT_*: how the worker before died; set before each exec */
+    struct hush_reload reload;
     uint64_t key[2];  /* random: for node ids and names' hashes; the same in every worker */
     uint64_t started_ns;
+    uint32_t open_mode;     /* of the worker that answered INIT: the kernel holds it to that */
+    uint32_t served_config; /* config_generation of the worker that served last; 0: none did */
     char mount_path[PATH_MAX];
     _Atomic uint32_t stage_busy; /* read(2) lands in stage: no instant at which only a dead process had it */
+    _Atomic uint32_t stage_applied; /* as hush_slot.applied, for a FORGET, which stays in stage */
     unsigned char stage[HUSH_STAGE_SIZE];
-    struct hush_slot slots[HUSH_SLOTS];
+    struct hush_slot slots[HUSH_ALL_SLOTS]; /* the first HUSH_SLOTS: small; then the big ones */
+    unsigned char small[HUSH_SLOTS][HUSH_SLOT_SIZE];
+    unsigned char big[HUSH_BIG_SLOTS][HUSH_BIG_SIZE];
     /* Threads whose LOOKUP was answered with timeouts 0: their next GETATTR of ino is a gate. */
     struct {
         _Atomic uint64_t ino;

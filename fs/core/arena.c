@@ -111,7 +111,7 @@ static bool arena_slot_sound(const struct hush_arena *arena, const struct arena_
     const uint32_t top = atomic_load(&arena->header->unit_top);
     uint32_t end;
 
-    if (slot->type < HUSH_BLOCK_VALUE || slot->type > HUSH_BLOCK_DIRECTORY || slot->first > top ||
+    if (slot->type == HUSH_BLOCK_NONE || slot->first > top ||
         slot->size > (uint64_t)(top - slot->first) * ARENA_UNIT)
         return false;
     end = slot->first + arena_units(slot->size);

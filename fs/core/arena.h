@@ -24,7 +24,13 @@ struct hush_arena;
 
 typedef uint32_t hush_block; /* the slot's index + 1; 0: none. The same in every process. */
 
-enum hush_block_type { HUSH_BLOCK_NONE, HUSH_BLOCK_VALUE, HUSH_BLOCK_SNAPSHOT, HUSH_BLOCK_DIRECTORY };
+enum hush_block_type {
+    HUSH_BLOCK_NONE, /* a free slot */
+    HUSH_BLOCK_VALUE,
+    HUSH_BLOCK_SNAPSHOT,
+    HUSH_BLOCK_DIRECTORY,
+    HUSH_BLOCK_LISTING
+};
 
 /*
  * Attach to fd (borrowed; made by hush_lockmem_create(), a new one is formatted). NULL with errno:

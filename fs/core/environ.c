@@ -53,10 +53,12 @@ static bool environ_stays(const char *entry)
     return false;
 }
 
-/* Is it NAME=VALUE? Anything else is wiped with the rest, but nobody can ask for it. */
-static bool environ_is_pair(const char *entry)
+/*
+ * The '=' of NAME=VALUE, or NULL: anything else is wiped with the rest, but nobody can ask for it.
+ */
+static const char *environ_equals(const char *entry)
 {
-    return entry[0] != '=' && strchr(entry, '=') != NULL;
+    return entry[0] == '=' ? NULL : strchr(entry, '=');
 }
 
 static void environ_copy(char **list, struct environ_header *header)
@@ -65,11 +67,12 @@ static void environ_copy(char **list, struct environ_header *header)
 
     for (; *list != NULL; list++) {
         const size_t size = strlen(*list) + 1;
+        const char *equals = environ_equals(*list);
 
-        if (!environ_is_pair(*list))
+        if (equals == NULL)
             continue;
         memcpy(to, *list, size);
-        *strchr(to, '=') = '\0';
+        to[equals - *list] = '\0';
         to += size;
         header->count++;
     }

@@ -73,10 +73,10 @@ void *hush_wipe_realloc(void *block, size_t size)
     }
     old_size = hush_wipe_size(block);
     copy = hush_wipe_malloc(size);
-    if (copy == NULL)
-        return NULL;
-    memcpy(copy, block, old_size < size ? old_size : size);
-    hush_wipe_free(block);
+    if (copy != NULL) {
+        memcpy(copy, block, old_size < size ? old_size : size);
+        hush_wipe_free(block);
+    }
     return copy;
 }
 

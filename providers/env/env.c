@@ -29,19 +29,20 @@ static const char *env_prefix(const struct env_provider *env)
     return env->prefix != NULL ? env->prefix : "";
 }
 
-/* The C locale's toupper(), whatever the process's is. */
-static char env_upper(char c)
-{
-    if (c == '-')
-        return '_';
-    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
-}
+/* Resource and variable, letter by letter: the C locale's, whatever the process's is. */
+#define ENV_LOWER "abcdefghijklmnopqrstuvwxyz"
+#define ENV_UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-static char env_lower(char c)
+static const char env_shown[] = ENV_LOWER "-", env_set[] = ENV_UPPER "_";
+
+static void env_translate(char *name, const char *from, const char *to)
 {
-    if (c == '_')
-        return '-';
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    for (; *name != '\0'; name++) {
+        const char *at = strchr(from, *name);
+
+        if (at != NULL)
+            *name = to[at - from];
+    }
 }
 
 /* The variable that holds a resource, or its previous value. NULL: no memory. */
@@ -51,8 +52,7 @@ static char *env_variable(const struct env_provider *env, const char *resource, 
 
     if (asprintf(&name, "%s%s", env_prefix(env), resource) < 0)
         return NULL;
-    for (char *c = name; *c != '\0'; c++)
-        *c = env_upper(*c);
+    env_translate(name, env_shown, env_set);
     if (previous) {
         cleanup_free char *current = name;
 
@@ -65,13 +65,10 @@ static char *env_variable(const struct env_provider *env, const char *resource, 
 /* ^[A-Za-z_][A-Za-z0-9_-]*$, as Kong has it. */
 static bool env_prefix_is_valid(const char *prefix)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
-                                  "0123456789-";
-    const size_t first = sizeof(allowed) - 1 - strlen("0123456789-");
+    static const char first[] = ENV_LOWER ENV_UPPER "_";
+    static const char rest[] = ENV_LOWER ENV_UPPER "_0123456789-";
 
-    if (prefix[0] == '\0' || memchr(allowed, prefix[0], first) == NULL)
-        return false;
-    return prefix[strspn(prefix, allowed)] == '\0';
+    return strspn(prefix, first) > 0 && prefix[strspn(prefix, rest)] == '\0';
 }
 
 static enum hush_status env_open(struct hush_provider *self, struct hush_op *op)
@@ -201,8 +198,7 @@ static char *env_resource(const struct env_provider *env, const char *name)
     resource = strdup(name + skip);
     if (resource == NULL)
         return NULL;
-    for (char *c = resource; *c != '\0'; c++)
-        *c = env_lower(*c);
+    env_translate(resource, env_set, env_shown);
     again = env_variable(env, resource, false);
     if (again == NULL || strcmp(again, name) != 0)
         return NULL;

@@ -6,8 +6,10 @@
  * generations there), but links to them are followed.
  *
  * A version is the file's change time, inode and size. The change time, because nobody can set it
- * back, unlike the modification time. A file that was changed just now could be changed again
- * without any of them moving, so its version ends with '~' and never counts as unchanged.
+ * back, unlike the modification time. Time stamps move with the kernel's tick, so a file that was
+ * changed just now could change again without any of them moving. Therefore such a file is left
+ * alone for two ticks before it is read (which also lets `echo value > file` finish), and its
+ * version ends with '~' and never counts as unchanged.
  */
 #include "file.h"
 
@@ -23,11 +25,11 @@
 #include <string.h>
 
 enum {
-    FILE_TRIES = 4,        /* a file that changes while it is read is read again */
-    FILE_PAUSE_MS = 5,     /* … after a pause */
+    FILE_TRIES = 10,       /* a file that changes while it is read is read again */
+    FILE_SETTLE_MS = 20,   /* more than a tick of any kernel (HZ=100: 10 ms) */
+    FILE_RACY_MS = 100,    /* changed so lately that it may change again unseen … */
+    FILE_COARSE_MS = 2000, /* … where the file system keeps no nanoseconds */
     FILE_BOUNCE = 4096,    /* see file_read_some() */
-    FILE_TICK_MS = 100,    /* change times are as coarse as the kernel's tick */
-    FILE_COARSE_MS = 2000, /* … or, without nanoseconds, the file system's seconds */
 };
 
 static const struct hush_option file_options[] = {
@@ -59,7 +61,7 @@ static int64_t file_ms(const struct timespec *time)
 /* Could the file change again and keep its change time? */
 static bool file_is_racy(const struct stat *st)
 {
-    const int64_t margin_ms = st->st_ctim.tv_nsec == 0 ? FILE_COARSE_MS : FILE_TICK_MS;
+    const int64_t margin_ms = st->st_ctim.tv_nsec == 0 ? FILE_COARSE_MS : FILE_RACY_MS;
     struct timespec now;
 
     /* The real clock, never an injected one: it is compared with what the kernel wrote. */
@@ -74,11 +76,20 @@ static void file_version(const struct stat *st, struct hush_version *out)
                    (uintmax_t)st->st_size, file_is_racy(st) ? "~" : "");
 }
 
-static bool file_same(const struct stat *a, const struct stat *b)
+static bool file_same_time(const struct timespec *a, const struct timespec *b)
 {
-    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/*
+ * Are the bytes the same as before? To be replaced by a rename changes a file's change time too,
+ * but not its bytes: what was opened is then a whole version, if no longer the current one.
+ */
+static bool file_same(const struct stat *before, const struct stat *now)
+{
+    return before->st_ino == now->st_ino && before->st_dev == now->st_dev &&
+           before->st_size == now->st_size && file_same_time(&before->st_mtim, &now->st_mtim) &&
+           (file_same_time(&before->st_ctim, &now->st_ctim) || now->st_nlink < before->st_nlink);
 }
 
 static const char *file_kind_text(mode_t mode)
@@ -174,10 +185,10 @@ static bool file_is_at_end(int fd)
     return got == 0;
 }
 
-/* One try: *again if the file changed meanwhile, with nothing left to release. */
-static enum hush_status file_try(const struct file_provider *file, struct hush_op *op,
-                                 const char *path, int fd, const struct stat *before,
-                                 struct hush_secret **out)
+/* Read it once. With HUSH_OK and no secret: it changed meanwhile. */
+static enum hush_status file_read_once(const struct file_provider *file, struct hush_op *op,
+                                       const char *path, int fd, const struct stat *before,
+                                       struct hush_secret **out)
 {
     struct hush_secret *secret = NULL;
     uint8_t *bytes = NULL;
@@ -210,10 +221,22 @@ static enum hush_status file_check_size(const struct file_provider *file, struct
                      file->root, path, (intmax_t)st->st_size, op->secret_max);
 }
 
+/* *st as it is now. False: it was changed lately, and again while we waited. */
+static bool file_settle(int fd, struct stat *st)
+{
+    static const struct timespec pause = {.tv_nsec = (long)FILE_SETTLE_MS * HUSH_NS_PER_MS};
+    const struct stat before = *st;
+
+    if (!file_is_racy(st))
+        return true;
+    (void)nanosleep(&pause, NULL); /* if a signal ends it, the next try waits again */
+    return fstat(fd, st) == 0 && file_same(&before, st);
+}
+
 /* Open and read once. With HUSH_OK and neither a secret nor .unchanged: it changed meanwhile. */
-static enum hush_status file_fetch_once(const struct file_provider *file, struct hush_op *op,
-                                        const char *path, const struct hush_version *if_not,
-                                        struct hush_value *value)
+static enum hush_status file_try(const struct file_provider *file, struct hush_op *op,
+                                 const char *path, const struct hush_version *if_not,
+                                 struct hush_value *value)
 {
     cleanup_close int fd = -1;
     enum hush_status status = file_open_secret(file, op, path, &fd);
@@ -226,22 +249,21 @@ static enum hush_status file_fetch_once(const struct file_provider *file, struct
     status = file_check_type(file, op, path, st.st_mode);
     if (status == HUSH_OK)
         status = file_check_size(file, op, path, &st);
-    if (status != HUSH_OK)
+    if (status != HUSH_OK || !file_settle(fd, &st))
         return status;
     file_version(&st, &value->meta.version);
-    if (strcmp(value->meta.version.text, if_not->text) == 0 && strchr(if_not->text, '~') == NULL) {
+    if (strchr(if_not->text, '~') == NULL && strcmp(value->meta.version.text, if_not->text) == 0) {
         value->unchanged = true;
         return HUSH_OK;
     }
     value->meta.modified = st.st_mtim.tv_sec;
-    return file_try(file, op, path, fd, &st, &value->secret);
+    return file_read_once(file, op, path, fd, &st, &value->secret);
 }
 
 static enum hush_status file_fetch(struct hush_provider *self, struct hush_op *op,
                                    const struct hush_ref *ref, const struct hush_version *if_not,
                                    struct hush_value *out)
 {
-    static const struct timespec pause = {.tv_nsec = FILE_PAUSE_MS * HUSH_NS_PER_MS};
     const struct file_provider *file = HUSH_PROVIDER(struct file_provider, self);
 
     if (!hush_file_is_name(ref->path))
@@ -251,10 +273,8 @@ static enum hush_status file_fetch(struct hush_provider *self, struct hush_op *o
         enum hush_status status = hush_file_check_op(op);
         struct hush_value value = {0};
 
-        if (i > 0)
-            (void)nanosleep(&pause, NULL); /* its writer needs a moment; a signal may end it */
         if (status == HUSH_OK)
-            status = file_fetch_once(file, op, ref->path, if_not, &value);
+            status = file_try(file, op, ref->path, if_not, &value);
         if (status != HUSH_OK)
             return status;
         if (value.secret != NULL || value.unchanged) {
@@ -329,6 +349,7 @@ static enum hush_status file_list_dir(const struct file_listing *listing, struct
         if (status != HUSH_OK)
             return status;
         errno = 0;
+        /* cppcheck-suppress readdirCalled ; one thread has this stream */
         entry = readdir(dir);
         if (entry == NULL)
             return errno == 0 ? HUSH_OK : hush_file_fail(listing->file, op, listing->prefix);

@@ -174,7 +174,7 @@ static enum hush_status watch_entry(struct watch *w, const char *path, unsigned 
                                     bool report)
 {
     nlink_t links = 0;
-    mode_t mode = type == DT_UNKNOWN ? watch_stat(w, path, &links) : DTTOIF(type);
+    mode_t mode = type == DT_UNKNOWN ? watch_stat(w, path, &links) : (mode_t)DTTOIF(type);
 
     if (S_ISLNK(mode))
         w->links = true;
@@ -187,6 +187,7 @@ static enum hush_status watch_scan_dir(struct watch *w, const char *dir_path, DI
 {
     const struct dirent *entry;
 
+    /* cppcheck-suppress readdirCalled ; one thread has this stream */
     while ((entry = readdir(dir)) != NULL) {
         cleanup_free char *path = NULL;
         enum hush_status status;

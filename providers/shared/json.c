@@ -159,7 +159,7 @@ static enum hush_status json_add_members(struct hush_op *op, json_t *object,
     const char *name;
     json_t *member;
 
-    text.at = memchr(text.at, '{', (size_t)(text.end - text.at)) + 1;
+    text.at = (const char *)memchr(text.at, '{', (size_t)(text.end - text.at)) + 1;
     json_object_foreach(object, name, member)
     {
         struct hush_secret *field = NULL;

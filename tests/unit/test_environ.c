@@ -25,10 +25,19 @@ static unsigned char needle(size_t position)
 /* -- Run with a given environment ----------------------------------------------------------------
  */
 
-/* The whole of /proc/self/environ has something else than zeros and what stays. */
-static int proc_environ_is_clean(void)
+static bool stays(const char *entry)
 {
-    static const char *const stays[] = {"PATH=", "HOME=", "LANG=", "LC_", "TERM=", "TZ=", "USER="};
+    static const char *const names[] = {"PATH=", "HOME=", "LANG=", "LC_", "TERM=", "TZ=", "USER="};
+
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (strncmp(entry, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+/* The whole of /proc/self/environ has nothing but zeros and what stays. */
+static void check_proc_environ(void)
+{
     static char bytes[1 << 20];
     int fd = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
     ssize_t n = 0, got;
@@ -40,15 +49,10 @@ static int proc_environ_is_clean(void)
     close(fd);
     CHECK(n > 0);
     for (char *p = bytes; p < bytes + n; p += strlen(p) + 1) {
-        bool known = *p == '\0';
-
-        for (size_t i = 0; i < COUNT(stays); i++)
-            known = known || strncmp(p, stays[i], strlen(stays[i])) == 0;
-        CHECK(known);
+        CHECK(*p == '\0' || stays(p));
         entries += *p != '\0';
     }
     CHECK(entries == 8);
-    return 0;
 }
 
 struct order {
@@ -67,13 +71,49 @@ static int in_order(void *ctx, const char *name, const char *value)
     return order->count == COUNT(order->expected) ? 3 : 0;
 }
 
-/* See run_with_environment() for what is in it. */
-static int captured(void)
+static bool has(const struct hush_environ *env, const char *name, const char *value)
+{
+    const char *text = hush_environ_get(env, name);
+
+    return text != NULL && strcmp(text, value) == 0;
+}
+
+static void check_many(const struct hush_environ *env)
+{
+    const char *text = hush_environ_get(env, "CANARY");
+    char name[32], value[32];
+
+    CHECK(text != NULL && strlen(text) == NEEDLE_SIZE);
+    for (size_t i = 0; i < NEEDLE_SIZE; i++)
+        CHECK((unsigned char)text[i] == needle(i));
+    for (int i = 0; i < MANY; i++) {
+        (void)snprintf(name, sizeof(name), "MANY_%d", i);
+        (void)snprintf(value, sizeof(value), "%d", i * 3);
+        CHECK(has(env, name, value));
+    }
+}
+
+/* See make_environment() for what is in it. */
+static void check_captured(const struct hush_environ *env)
 {
     struct order order = {.expected = {"PATH", "CANARY", "EMPTY", "TWICE"}};
-    char name[32], value[32];
+
+    CHECK(has(env, "EMPTY", ""));
+    CHECK(has(env, "TWICE", "first"));
+    CHECK(has(env, "EQUALS", "a=b==c="));
+    CHECK(has(env, "PATH", "/bin:/usr/bin"));
+    CHECK(has(env, "BINARY", "\x01\xff\n"));
+    CHECK(hush_environ_get(env, "NOPAIR") == NULL);
+    CHECK(hush_environ_get(env, "") == NULL);
+    CHECK(hush_environ_get(env, "CANAR") == NULL);
+    CHECK(hush_environ_get(env, "CANARYX") == NULL);
+    CHECK(hush_environ_each(env, in_order, &order) == 3);
+    check_many(env);
+}
+
+static int captured(void)
+{
     struct hush_environ *env;
-    const char *text;
     int fd;
 
     CHECK(!MEMSCAN_WORKS || memscan_count(needle, NEEDLE_SIZE) > 0); /* the scan can see it */
@@ -81,32 +121,16 @@ static int captured(void)
     CHECK(fd >= 0);
     CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC);
     CHECK(!MEMSCAN_WORKS || memscan_count(needle, NEEDLE_SIZE) == 0);
-    CHECK(proc_environ_is_clean() == 0);
-    CHECK(secure_getenv("CANARY") == NULL && secure_getenv("PATHX") == NULL);
+    check_proc_environ();
+    CHECK(secure_getenv("CANARY") == NULL);
+    CHECK(secure_getenv("PATHX") == NULL);
     CHECK(strcmp(secure_getenv("PATH"), "/bin:/usr/bin") == 0);
     CHECK(strcmp(secure_getenv("LC_ALL"), "C") == 0);
 
     env = hush_environ_map(fd);
     CHECK(env != NULL);
     CHECK(close(fd) == 0);
-    text = hush_environ_get(env, "CANARY");
-    CHECK(text != NULL && strlen(text) == NEEDLE_SIZE);
-    for (size_t i = 0; i < NEEDLE_SIZE; i++)
-        CHECK((unsigned char)text[i] == needle(i));
-    CHECK(strcmp(hush_environ_get(env, "EMPTY"), "") == 0);
-    CHECK(strcmp(hush_environ_get(env, "TWICE"), "first") == 0);
-    CHECK(strcmp(hush_environ_get(env, "EQUALS"), "a=b==c=") == 0);
-    CHECK(strcmp(hush_environ_get(env, "PATH"), "/bin:/usr/bin") == 0);
-    CHECK(strcmp(hush_environ_get(env, "BINARY"), "\x01\xff\n") == 0);
-    CHECK(hush_environ_get(env, "NOPAIR") == NULL && hush_environ_get(env, "") == NULL);
-    CHECK(hush_environ_get(env, "CANAR") == NULL && hush_environ_get(env, "CANARYX") == NULL);
-    for (int i = 0; i < MANY; i++) {
-        (void)snprintf(name, sizeof(name), "MANY_%d", i);
-        (void)snprintf(value, sizeof(value), "%d", i * 3);
-        text = hush_environ_get(env, name);
-        CHECK(text != NULL && strcmp(text, value) == 0);
-    }
-    CHECK(hush_environ_each(env, in_order, &order) == 3);
+    check_captured(env);
     hush_environ_free(env);
     return 0;
 }
@@ -127,10 +151,14 @@ static int nothing_to_capture(void)
 
 static int cannot_capture(void)
 {
-    const struct rlimit limit = {.rlim_cur = 3, .rlim_max = 3};
+    struct rlimit before, limit;
 
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    limit = before;
+    limit.rlim_cur = 3;
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     CHECK(hush_environ_capture() == -EMFILE);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
     CHECK(strcmp(secure_getenv("TWICE"), "first") == 0);
     CHECK(secure_getenv("CANARY") != NULL);
     return 0;
@@ -174,14 +202,15 @@ static char **make_environment(void)
 }
 
 struct command {
-    const char *name;
+    char name[16];
+    char program[16];
     bool refuse;
 };
 
 static int execute(void *ctx)
 {
-    const struct command *command = ctx;
-    char *argv[] = {(char *)(uintptr_t) "test_environ", (char *)(uintptr_t)command->name, NULL};
+    struct command *command = ctx;
+    char *argv[] = {command->program, command->name, NULL};
 
     if (command->refuse)
         CHECK(refuse_memfd_secret(ENOSYS));
@@ -191,7 +220,7 @@ static int execute(void *ctx)
 
 static void the_environment_moves_and_leaves_no_trace(void **state)
 {
-    struct command command = {.name = "captured"};
+    struct command command = {.name = "captured", .program = "test_environ"};
 
     (void)state; /* none */
     assert_int_equal(in_child(execute, &command), 0);
@@ -201,7 +230,7 @@ static void the_environment_moves_and_leaves_no_trace(void **state)
 
 static void no_environment_is_an_empty_one(void **state)
 {
-    struct command command = {.name = "nothing"};
+    struct command command = {.name = "nothing", .program = "test_environ"};
 
     (void)state; /* none */
     assert_int_equal(in_child(execute, &command), 0);
@@ -209,7 +238,7 @@ static void no_environment_is_an_empty_one(void **state)
 
 static void a_failure_changes_nothing(void **state)
 {
-    struct command command = {.name = "cannot"};
+    struct command command = {.name = "cannot", .program = "test_environ"};
 
     (void)state; /* none */
     assert_int_equal(in_child(execute, &command), 0);

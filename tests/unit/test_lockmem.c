@@ -14,11 +14,11 @@
 #include <sys/uio.h>
 
 /* Can the kernel pin it, as /dev/fuse does? process_vm_readv(2) goes the same way. */
-static bool can_be_pinned(const void *bytes)
+static bool can_be_pinned(void *bytes)
 {
     char copy[16];
     struct iovec to = {.iov_base = copy, .iov_len = sizeof(copy)};
-    struct iovec from = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = sizeof(copy)};
+    struct iovec from = {.iov_base = bytes, .iov_len = sizeof(copy)};
 
     return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)sizeof(copy);
 }

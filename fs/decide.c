@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * decide.c - what GETATTR, OPEN and OPENDIR are answered: DESIGN's "one read, from open to close".
+ * Called by gate.c alone, with fs->lock held: first when the request comes, and again when what it
+ * waited for has an outcome (r->waited).
+ */
+#include "gate.h"
+
+#include "attr.h"
+#include "dotfiles.h"
+#include "core/clock.h"
+#include "core/metrics.h"
+#include "handle.h"
+#include "item.h"
+#include "snapshot.h"
+#include "tree.h"
+#include "work.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Attributes outlive names a little, so that a path walk always asks LOOKUP before GETATTR. */
+static const double ATTR_MORE_S = 0.1;
+static const double ATTR_LONG_S = 3600;
+
+static enum hush_verdict say_error(struct hush_answer *a, int err)
+{
+    a->say = HUSH_SAY_ERROR;
+    a->err = err;
+    return HUSH_ANSWER;
+}
+
+static enum hush_verdict say_attr(struct hush_fs *fs, struct hush_answer *a,
+                                  const struct hush_node *node, double timeout_s)
+{
+    a->say = HUSH_SAY_ATTR;
+    a->timeout_s = timeout_s;
+    hush_attr(fs, node, &a->attr);
+    return HUSH_ANSWER;
+}
+
+/* -- The gate of an item ------------------------------------------------------------------------ */
+
+static bool passed(struct hush_fs *fs, const struct hush_request *r, const struct hush_item *item)
+{
+    return hush_gate_pass(fs, r->tid)->item == hush_gate_item_id(fs, item);
+}
+
+/* This thread got past the gate: what follows of the same call does not ask again. */
+static void pass(struct hush_fs *fs, const struct hush_request *r, const struct hush_item *item,
+                 bool retry)
+{
+    struct hush_pass *p = hush_gate_pass(fs, r->tid);
+
+    p->item = hush_gate_item_id(fs, item);
+    p->retry = retry;
+}
+
+/* ESTALE: the kernel looks the name up again, and finds the node that it is now. */
+static enum hush_verdict say_again(struct hush_fs *fs, const struct hush_request *r,
+                                   struct hush_answer *a, const struct hush_item *item)
+{
+    pass(fs, r, item, true);
+    return say_error(a, ESTALE);
+}
+
+static enum hush_verdict wait_for(struct hush_fs *fs, struct hush_request *r, struct hush_item *item,
+                                  bool resolve)
+{
+    if (r->id == 0)
+        return HUSH_PARK; /* gate.c makes it one that can wait */
+    if (!hush_work_fetch(fs, item, resolve ? HUSH_WORK_RESOLVE : 0)) {
+        r->waited = true;
+        r->outcome = HUSH_NO_MEMORY;
+        item->status = HUSH_NO_MEMORY;
+        return HUSH_ANSWER;
+    }
+    hush_gate_wait_item(fs, r, item);
+    return HUSH_PARK;
+}
+
+/* The errno of an item that cannot be served to r. */
+static int failure(const struct hush_request *r, const struct hush_item *item)
+{
+    enum hush_status status = item->status;
+
+    if (r->waited && r->outcome != HUSH_OK)
+        status = r->outcome;
+    return status != HUSH_OK ? hush_status_errno(status) : EIO;
+}
+
+static enum hush_gate gate_of(struct hush_fs *fs, const struct hush_request *r,
+                              struct hush_item *item, uint64_t now_ns)
+{
+    bool has = item->current != NULL;
+
+    item->used_ns = now_ns;
+    /* It waited in vain: what there is may do. */
+    if (r->waited && r->outcome != HUSH_OK && has && now_ns < hush_snapshot_fresh_until(item->current))
+        return HUSH_GATE_FRESH;
+    if (r->waited && r->outcome != HUSH_OK)
+        return has && hush_status_keeps_stale(r->outcome) &&
+                       now_ns < hush_snapshot_stale_until(item->current)
+                   ? HUSH_GATE_STALE
+                   : HUSH_GATE_FAIL;
+    return hush_item_gate(item, now_ns, r->waited || passed(fs, r, item));
+}
+
+/* -- GETATTR ------------------------------------------------------------------------------------ */
+
+static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r,
+                                      struct hush_answer *a, struct hush_node *node)
+{
+    struct hush_snapshot *s = node->snapshot;
+    struct hush_item *item = s->item;
+    uint64_t now_ns = hush_now_ns();
+    double timeout_s;
+
+    /* Superseded, or a file of a version that is shown as a directory: it never changes. */
+    if (node != hush_snapshot_top(s) || (s != item->current && !r->waited))
+        return say_attr(fs, a, node, ATTR_LONG_S);
+    if (!r->waited && !hush_gate_was_asked(fs, r->tid, r->ino))
+        return say_attr(fs, a, node, hush_item_kernel_s(item, now_ns) + ATTR_MORE_S);
+    switch (gate_of(fs, r, item, now_ns)) {
+    case HUSH_GATE_ASK:
+        if (wait_for(fs, r, item, false) == HUSH_PARK) {
+            if (r->id == 0)
+                hush_gate_asked(fs, r->tid, r->ino); /* for the second look */
+            return HUSH_PARK;
+        }
+        return say_error(a, ENOMEM);
+    case HUSH_GATE_FAIL:
+        return say_error(a, failure(r, item));
+    case HUSH_GATE_FRESH:
+    case HUSH_GATE_STALE:
+        break;
+    }
+    if (item->current != s)
+        return say_again(fs, r, a, item);
+    pass(fs, r, item, false);
+    timeout_s = hush_item_kernel_s(item, now_ns);
+    return say_attr(fs, a, node, timeout_s > 0 ? timeout_s + ATTR_MORE_S : 0);
+}
+
+/* A secret without a value until now. */
+static enum hush_verdict attr_pending(struct hush_fs *fs, struct hush_request *r,
+                                      struct hush_answer *a, const struct hush_node *node)
+{
+    struct hush_item *item = hush_item_get(fs, node->path, false);
+
+    if (item == NULL)
+        return say_error(a, ENOMEM);
+    switch (gate_of(fs, r, item, hush_now_ns())) {
+    case HUSH_GATE_ASK:
+        return wait_for(fs, r, item, false) == HUSH_PARK ? HUSH_PARK : say_error(a, ENOMEM);
+    case HUSH_GATE_FAIL:
+        return say_error(a, failure(r, item));
+    case HUSH_GATE_FRESH:
+    case HUSH_GATE_STALE:
+        break;
+    }
+    return say_again(fs, r, a, item);
+}
+
+/* Shown as a directory, since nobody knew: now it is settled. */
+static enum hush_verdict attr_guess(struct hush_fs *fs, struct hush_request *r,
+                                    struct hush_answer *a, struct hush_node *node)
+{
+    struct hush_item *item = hush_item_get(fs, node->path, false);
+
+    if (item == NULL)
+        return say_error(a, ENOMEM);
+    if ((item->kinds & HUSH_IS_FOLDER) != 0) {
+        node = hush_tree_path_node(fs, node->instance, node->path, HUSH_NODE_DIR, false);
+        return say_attr(fs, a, node, ATTR_LONG_S);
+    }
+    switch (gate_of(fs, r, item, hush_now_ns())) {
+    case HUSH_GATE_ASK:
+        return wait_for(fs, r, item, true) == HUSH_PARK ? HUSH_PARK : say_error(a, ENOMEM);
+    case HUSH_GATE_FAIL:
+        return say_error(a, failure(r, item));
+    case HUSH_GATE_FRESH:
+    case HUSH_GATE_STALE:
+        break;
+    }
+    return say_again(fs, r, a, item);
+}
+
+static enum hush_verdict decide_attr(struct hush_fs *fs, struct hush_request *r,
+                                     struct hush_answer *a)
+{
+    struct hush_node *node = hush_tree_find(fs, r->ino);
+
+    if (node == NULL)
+        return say_error(a, ESTALE);
+    switch (node->kind) {
+    case HUSH_NODE_FILE:
+    case HUSH_NODE_VERSION:
+        return attr_version(fs, r, a, node);
+    case HUSH_NODE_PENDING:
+        return attr_pending(fs, r, a, node);
+    case HUSH_NODE_GUESS:
+        return attr_guess(fs, r, a, node);
+    case HUSH_NODE_ROOT:
+    case HUSH_NODE_DIR:
+    case HUSH_NODE_CONTROL:
+        break;
+    }
+    return say_attr(fs, a, node, ATTR_LONG_S);
+}
+
+/* -- OPEN --------------------------------------------------------------------------------------- */
+
+static enum hush_verdict say_open(struct hush_fs *fs, const struct hush_request *r,
+                                  struct hush_answer *a, const struct hush_node *node, bool direct)
+{
+    struct hush_pass *p = hush_gate_pass(fs, r->tid);
+
+    p->item = p->told = p->told_item = 0;
+    a->say = HUSH_SAY_OPEN;
+    a->handle = node->ino;
+    a->direct_io = direct || !node->snapshot->item->settings.page_cache;
+    a->keep_cache = !a->direct_io;
+    if (hush_session_apply_once(fs->session, r->unique))
+        node->snapshot->record->nopen++;
+    hush_metric_add(HUSH_METRIC_OPENS, 1);
+    return HUSH_ANSWER;
+}
+
+static enum hush_verdict say_superseded(struct hush_fs *fs, const struct hush_request *r,
+                                        struct hush_answer *a, const struct hush_item *item)
+{
+    struct hush_pass *p = hush_gate_pass(fs, r->tid);
+
+    p->told = r->ino;
+    p->told_item = hush_gate_item_id(fs, item);
+    return say_again(fs, r, a, item);
+}
+
+/*
+ * node is not the current version. A name that was looked up before a rotation is looked up again; if
+ * the same node comes twice from one thread there is no name (a bind mount of the single file), and
+ * it gets the current bytes, past the page cache; if the name moved on once more meanwhile, the
+ * version that the second lookup found is the right one.
+ */
+static enum hush_verdict open_superseded(struct hush_fs *fs, const struct hush_request *r,
+                                         struct hush_answer *a, struct hush_node *node,
+                                         struct hush_item *item)
+{
+    const struct hush_pass *p = hush_gate_pass(fs, r->tid);
+    struct hush_node *now = hush_snapshot_top(item->current);
+
+    if (p->told == r->ino && now->kind == HUSH_NODE_FILE)
+        return say_open(fs, r, a, now, true);
+    if (node->kind == HUSH_NODE_FILE && p->told_item == hush_gate_item_id(fs, item))
+        return say_open(fs, r, a, node, false);
+    return say_superseded(fs, r, a, item);
+}
+
+static enum hush_verdict open_secret(struct hush_fs *fs, struct hush_request *r,
+                                     struct hush_answer *a, struct hush_node *node)
+{
+    struct hush_item *item;
+
+    if (node->snapshot != NULL && node != hush_snapshot_top(node->snapshot))
+        return say_open(fs, r, a, node, false); /* a field: the directory was the gate */
+    item = node->snapshot != NULL ? node->snapshot->item : hush_item_get(fs, node->path, false);
+    if (item == NULL)
+        return say_error(a, ENOMEM);
+    switch (gate_of(fs, r, item, hush_now_ns())) {
+    case HUSH_GATE_ASK:
+        return wait_for(fs, r, item, false) == HUSH_PARK ? HUSH_PARK : say_error(a, ENOMEM);
+    case HUSH_GATE_FAIL:
+        return say_error(a, failure(r, item));
+    case HUSH_GATE_STALE:
+        hush_metric_add(HUSH_METRIC_STALE_OPENS, 1);
+        break;
+    case HUSH_GATE_FRESH:
+        break;
+    }
+    if (node->snapshot == item->current)
+        return say_open(fs, r, a, node, false);
+    return open_superseded(fs, r, a, node, item);
+}
+
+static enum hush_verdict decide_open(struct hush_fs *fs, struct hush_request *r,
+                                     struct hush_answer *a)
+{
+    struct hush_node *node = hush_tree_find(fs, r->ino);
+
+    if (node == NULL)
+        return say_error(a, ESTALE);
+    if ((r->flags & O_ACCMODE) == O_WRONLY || (r->flags & O_ACCMODE) == O_RDWR)
+        return say_error(a, EROFS);
+    if (node->kind == HUSH_NODE_FILE || (node->kind == HUSH_NODE_PENDING && !node->directory))
+        return open_secret(fs, r, a, node);
+    if (node->kind != HUSH_NODE_CONTROL)
+        return say_error(a, EISDIR);
+    a->say = HUSH_SAY_OPEN;
+    a->direct_io = true;
+    a->handle = hush_dot_open(fs, r->ino);
+    return HUSH_ANSWER;
+}
+
+/* -- OPENDIR ------------------------------------------------------------------------------------ */
+
+static enum hush_verdict say_opendir(struct hush_fs *fs, struct hush_answer *a,
+                                     struct hush_node *node)
+{
+    a->say = HUSH_SAY_OPEN;
+    a->cache_dir = true;
+    a->keep_cache = node->told_generation == node->listing->generation;
+    node->told_generation = node->listing->generation;
+    a->handle = hush_handle_listing(fs, node->listing);
+    return HUSH_ANSWER;
+}
+
+static enum hush_verdict opendir_failed(const struct hush_request *r, struct hush_answer *a,
+                                        const struct hush_node *node)
+{
+    enum hush_status status = node->list_status;
+
+    if (r->waited && r->outcome != HUSH_OK)
+        status = r->outcome;
+    return say_error(a, status != HUSH_OK ? hush_status_errno(status) : EIO);
+}
+
+/* A listing is shown while it is younger than the ttl (past neg_ttl it is made again meanwhile), and
+ * longer if the backend cannot say more: names are no secrets. */
+static enum hush_verdict opendir_folder(struct hush_fs *fs, struct hush_request *r,
+                                        struct hush_answer *a, struct hush_node *node)
+{
+    uint64_t now_ns = hush_now_ns(), age_ns = now_ns - node->listed_ns;
+    struct hush_settings settings;
+    bool may_ask = now_ns >= node->list_retry_ns && !r->waited;
+
+    hush_config_settings(fs->config, node->instance->config, node->path, &settings);
+    if (node->listed_ns == 0)
+        age_ns = UINT64_MAX;
+    if (node->listing != NULL &&
+        (!may_ask || age_ns <= (uint64_t)settings.ttl_ms * HUSH_NS_PER_MS)) {
+        if (may_ask && age_ns > (uint64_t)settings.neg_ttl_ms * HUSH_NS_PER_MS &&
+            !node->instance->watching)
+            (void)hush_work_list(fs, node);
+        return say_opendir(fs, a, node);
+    }
+    if (!may_ask)
+        return opendir_failed(r, a, node);
+    if (r->id == 0)
+        return HUSH_PARK;
+    if (!hush_work_list(fs, node))
+        return say_error(a, ENOMEM);
+    hush_gate_wait_dir(fs, r, node);
+    return HUSH_PARK;
+}
+
+static enum hush_verdict opendir_version(struct hush_fs *fs, const struct hush_request *r,
+                                         struct hush_answer *a, struct hush_node *node)
+{
+    a->say = HUSH_SAY_OPEN;
+    a->cache_dir = a->keep_cache = true; /* a version's names never change */
+    a->handle = node->ino;
+    if (hush_session_apply_once(fs->session, r->unique))
+        node->snapshot->record->nopen++;
+    return HUSH_ANSWER;
+}
+
+static enum hush_verdict decide_opendir(struct hush_fs *fs, struct hush_request *r,
+                                        struct hush_answer *a)
+{
+    struct hush_node *node = hush_tree_find(fs, r->ino);
+
+    if (node == NULL)
+        return say_error(a, ESTALE);
+    switch (node->kind) {
+    case HUSH_NODE_DIR:
+        return opendir_folder(fs, r, a, node);
+    case HUSH_NODE_ROOT:
+        return say_opendir(fs, a, node);
+    case HUSH_NODE_VERSION:
+        return opendir_version(fs, r, a, node);
+    case HUSH_NODE_CONTROL:
+        a->say = HUSH_SAY_OPEN;
+        return HUSH_ANSWER;
+    case HUSH_NODE_GUESS:
+    case HUSH_NODE_PENDING:
+    case HUSH_NODE_FILE:
+        break;
+    }
+    return say_error(a, ESTALE); /* not settled: GETATTR comes first on a path walk */
+}
+
+/* -- Refresh ------------------------------------------------------------------------------------ */
+
+static enum hush_verdict decide_refresh(struct hush_fs *fs, struct hush_request *r,
+                                        struct hush_answer *a)
+{
+    if (!r->waited) {
+        if (r->id == 0)
+            return HUSH_PARK;
+        if (hush_work_fetch(fs, r->target, HUSH_WORK_RESOLVE)) {
+            hush_gate_wait_item(fs, r, r->target);
+            return HUSH_PARK;
+        }
+        r->outcome = HUSH_NO_MEMORY;
+    }
+    a->say = HUSH_SAY_IOCTL;
+    a->status = r->outcome;
+    (void)snprintf(a->text, sizeof(a->text), "%s",
+                   r->text != NULL ? r->text : hush_status_text(r->outcome));
+    return HUSH_ANSWER;
+}
+
+enum hush_verdict hush_decide(struct hush_fs *fs, struct hush_request *r, struct hush_answer *a)
+{
+    static enum hush_verdict (*const table[])(struct hush_fs *, struct hush_request *,
+                                              struct hush_answer *) = {
+        [HUSH_REQ_GETATTR] = decide_attr,
+        [HUSH_REQ_OPEN] = decide_open,
+        [HUSH_REQ_OPENDIR] = decide_opendir,
+        [HUSH_REQ_REFRESH] = decide_refresh,
+    };
+
+    return table[r->kind](fs, r, a);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rotate.c - see rotate.h. Called by work.c, item.c, ops.c, timer.c and worker.c. */
+#include "rotate.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "gate.h"
+#include "item.h"
+#include "snapshot.h"
+#include "tree.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+    RENAME_WAIT_MS = 500, /* then the worker switches by itself */
+    ANSWER_WAIT_MS = 2000, /* then the mover's next command is sent */
+    ANSWER_SLICE_MS = 100, /* and how soon a worker that ends stops waiting */
+};
+
+/* -- Commands ----------------------------------------------------------------------------------- */
+
+static struct hush_command *command(struct hush_fs *fs, enum hush_move op)
+{
+    struct hush_command *c = calloc(1, sizeof(*c));
+
+    if (c == NULL)
+        return NULL; /* the kernel's timeouts will do it, later */
+    c->packet.op = (uint32_t)op;
+    c->packet.id = ++fs->next_command;
+    DL_APPEND(fs->commands, c);
+    pthread_cond_signal(&fs->moves);
+    return c;
+}
+
+static void inval_inode(struct hush_fs *fs, uint64_t ino, int64_t offset)
+{
+    struct hush_command *c = command(fs, HUSH_MOVE_INVAL_INODE);
+
+    if (c == NULL)
+        return;
+    c->packet.ino = ino;
+    c->packet.offset = offset;
+}
+
+static void inval_entry(struct hush_fs *fs, uint64_t parent, const char *name)
+{
+    struct hush_command *c = parent != 0 ? command(fs, HUSH_MOVE_INVAL_ENTRY) : NULL;
+
+    if (c == NULL)
+        return;
+    c->packet.ino = parent;
+    (void)snprintf(c->packet.to, sizeof(c->packet.to), "%s", name);
+}
+
+static const char *last_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? slash + 1 : path;
+}
+
+static void stage_name(const struct hush_snapshot *s, char *out, size_t size)
+{
+    (void)snprintf(out, size, HUSH_STAGE_PREFIX "%016" PRIx64, s->nodes[0].ino);
+}
+
+/* -- Showing ------------------------------------------------------------------------------------ */
+
+static bool ask_mover(struct hush_fs *fs, const struct hush_item *item)
+{
+    const char *name = last_of(item->path);
+    struct hush_command *c;
+
+    if (atomic_load(&fs->state->mover_pid) == 0)
+        return false;
+    c = command(fs, HUSH_MOVE_REPLACE);
+    if (c == NULL)
+        return false;
+    if (item->staged->nodes[0].kind == HUSH_NODE_VERSION)
+        c->packet.flags = RENAME_EXCHANGE; /* a replaced directory would be dead to its holders */
+    (void)snprintf(c->packet.dir, sizeof(c->packet.dir), "%.*s", (int)(name - item->path - 1),
+                   item->path);
+    stage_name(item->staged, c->packet.from, sizeof(c->packet.from));
+    (void)snprintf(c->packet.to, sizeof(c->packet.to), "%s", name);
+    return true;
+}
+
+bool hush_rotate_show(struct hush_fs *fs, struct hush_item *item)
+{
+    /* Nobody can watch a name that the kernel does not know: its first version just appears. */
+    bool known = item->current != NULL && hush_tree_parent_ino(fs, item->path) != 0 &&
+                 item->current->nodes[0].kind == item->staged->nodes[0].kind;
+
+    if (known && ask_mover(fs, item)) {
+        pthread_cond_signal(&fs->timer);
+        return true;
+    }
+    hush_item_commit(fs, item);
+    return false;
+}
+
+/* The name that the old directory was exchanged to leads nowhere: without it the kernel can let the
+ * directory go once nobody holds it. */
+static void drop_exchanged(struct hush_fs *fs, const struct hush_item *item)
+{
+    char name[64];
+
+    stage_name(item->staged, name, sizeof(name));
+    inval_entry(fs, hush_tree_parent_ino(fs, item->path), name);
+}
+
+struct hush_node *hush_rotate_staged(struct hush_fs *fs, const char *name)
+{
+    size_t n = strlen(HUSH_STAGE_PREFIX);
+    struct hush_node *node;
+    uint64_t ino = 0;
+
+    if (strncmp(name, HUSH_STAGE_PREFIX, n) != 0 || strlen(name) != n + 16)
+        return NULL;
+    for (const char *p = name + n; *p != '\0'; p++) {
+        const char *digits = "0123456789abcdef", *d = strchr(digits, *p);
+
+        if (d == NULL)
+            return NULL;
+        ino = ino << 4 | (uint64_t)(d - digits);
+    }
+    node = hush_tree_find(fs, ino);
+    if (node == NULL || node->snapshot == NULL || node != hush_snapshot_top(node->snapshot))
+        return NULL;
+    return node;
+}
+
+int hush_rotate_renamed(struct hush_fs *fs, const char *from, const char *to)
+{
+    struct hush_node *node = hush_rotate_staged(fs, from);
+    struct hush_item *item = node != NULL ? node->snapshot->item : NULL;
+
+    if (item == NULL || strcmp(last_of(item->path), to) != 0)
+        return ENOENT;
+    if (item->current == node->snapshot)
+        return 0; /* switched already: the kernel may as well */
+    if (item->staged != node->snapshot)
+        return ENOENT;
+    if (node->kind == HUSH_NODE_VERSION)
+        drop_exchanged(fs, item);
+    hush_item_commit(fs, item);
+    hush_gate_wake_item(fs, item, HUSH_OK);
+    return 0;
+}
+
+void hush_rotate_expire(struct hush_fs *fs, uint64_t now_ns)
+{
+    uint64_t wait_ns = (uint64_t)RENAME_WAIT_MS * HUSH_NS_PER_MS;
+
+    for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next) {
+        if (item->staged == NULL || now_ns < item->staged_ns + wait_ns)
+            continue;
+        hush_item_commit(fs, item);
+        inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path));
+        hush_gate_wake_item(fs, item, HUSH_OK);
+    }
+}
+
+void hush_rotate_forget(struct hush_fs *fs, const struct hush_item *item,
+                        const struct hush_snapshot *s)
+{
+    uint64_t parent = hush_tree_parent_ino(fs, item->path);
+
+    if (s->record->nlookup == 0)
+        return;
+    for (size_t i = 0; i < s->node_count; i++)
+        if (s->nodes[i].kind == HUSH_NODE_FILE)
+            inval_inode(fs, s->nodes[i].ino, 0); /* its pages too */
+    inval_entry(fs, parent, last_of(item->path));
+}
+
+void hush_rotate_forget_all(struct hush_fs *fs)
+{
+    for (struct hush_node *node = fs->nodes; node != NULL; node = node->hh.next)
+        inval_inode(fs, node->ino, -1); /* attributes only */
+    for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next)
+        inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path));
+}
+
+bool hush_rotate_idle(struct hush_fs *fs)
+{
+    return fs->commands == NULL && !fs->mover_busy;
+}
+
+/* -- The mover's client: waits on a socket, never in the kernel for our own answer ---------------- */
+
+static bool readable(struct hush_fs *fs)
+{
+    for (int waited_ms = 0; waited_ms < ANSWER_WAIT_MS; waited_ms += ANSWER_SLICE_MS) {
+        struct pollfd p = {.fd = fs->mover_fd, .events = POLLIN};
+        bool stopping;
+
+        if (poll(&p, 1, ANSWER_SLICE_MS) > 0)
+            return true;
+        pthread_mutex_lock(&fs->lock);
+        stopping = fs->stopping;
+        pthread_mutex_unlock(&fs->lock);
+        if (stopping)
+            return false;
+    }
+    hush_warning("the mover does not answer");
+    return false;
+}
+
+/* True: the command is done with, one way or the other. False: a new mover came, say it again. */
+static bool await_answer(struct hush_fs *fs, uint64_t id)
+{
+    struct hush_move_packet answer;
+
+    for (;;) {
+        if (!readable(fs))
+            return true;
+        if (recv(fs->mover_fd, &answer, sizeof(answer), 0) != (ssize_t)sizeof(answer))
+            return true;
+        if (answer.op == HUSH_MOVE_HELLO)
+            return false;
+        if (answer.id != id)
+            continue; /* to a dead worker, or too late */
+        if (answer.error != 0 && answer.error != ENOENT)
+            hush_debug("mover command %u failed: %s", answer.op, strerror(answer.error));
+        return true;
+    }
+}
+
+static void carry_out(struct hush_fs *fs, const struct hush_command *c)
+{
+    for (int tries = 0; tries < 3; tries++) {
+        if (send(fs->mover_fd, &c->packet, sizeof(c->packet), MSG_NOSIGNAL) < 0 && errno != EINTR) {
+            hush_warning("cannot reach the mover: %m");
+            return;
+        }
+        if (await_answer(fs, c->packet.id))
+            return;
+    }
+}
+
+static void *mover_thread(void *arg)
+{
+    struct hush_fs *fs = arg;
+
+    pthread_mutex_lock(&fs->lock);
+    while (!fs->stopping) {
+        struct hush_command *c = fs->commands;
+
+        if (c == NULL) {
+            pthread_cond_wait(&fs->moves, &fs->lock);
+            continue;
+        }
+        DL_DELETE(fs->commands, c);
+        fs->mover_busy = true;
+        pthread_mutex_unlock(&fs->lock);
+        carry_out(fs, c);
+        free(c);
+        pthread_mutex_lock(&fs->lock);
+        fs->mover_busy = false;
+        pthread_cond_signal(&fs->timer); /* somebody may wait until all is done */
+    }
+    pthread_mutex_unlock(&fs->lock);
+    return NULL;
+}
+
+bool hush_rotate_start(struct hush_fs *fs)
+{
+    fs->next_command = hush_now_ns(); /* far from a dead worker's */
+    errno = pthread_create(&fs->mover_thread, NULL, mover_thread, fs);
+    return errno == 0;
+}
+
+void hush_rotate_stop(struct hush_fs *fs)
+{
+    struct hush_command *c, *next;
+
+    pthread_mutex_lock(&fs->lock);
+    fs->stopping = true;
+    pthread_cond_broadcast(&fs->moves);
+    pthread_mutex_unlock(&fs->lock);
+    pthread_join(fs->mover_thread, NULL);
+    DL_FOREACH_SAFE (fs->commands, c, next) {
+        DL_DELETE(fs->commands, c);
+        free(c);
+    }
+}

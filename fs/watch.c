@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* watch.c - see watch.h. Called by work.c. */
+#include "watch.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "gate.h"
+#include "item.h"
+#include "snapshot.h"
+#include "tree.h"
+#include "work.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PAUSE_MS = 1000 };
+
+/* What the kernel or the cache holds of item may be wrong. */
+static void item_changed(struct hush_fs *fs, struct hush_item *item)
+{
+    item->retry_ns = 0;
+    if (item->job != NULL) {
+        item->again = true;
+        return;
+    }
+    if (item->current == NULL) {
+        hush_item_put(fs, item, hush_now_ns());
+        return;
+    }
+    (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE);
+}
+
+static void listing_changed(struct hush_fs *fs, struct hush_instance *instance, const char *path)
+{
+    struct hush_node *dir;
+    char parent[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+
+    if (slash == NULL)
+        return;
+    (void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
+    dir = strchr(parent, '/') == NULL
+              ? instance->node
+              : hush_tree_path_find(fs, parent, HUSH_NODE_DIR, false);
+    if (dir == NULL || dir->listing == NULL)
+        return;
+    dir->listed_ns = 0;
+    (void)hush_work_list(fs, dir);
+}
+
+static void everything_changed(struct hush_fs *fs, struct hush_instance *instance)
+{
+    struct hush_item *item, *next_item;
+    struct hush_node *node, *next_node;
+
+    HASH_ITER (hh, fs->items, item, next_item)
+        if (item->instance == instance)
+            item_changed(fs, item);
+    HASH_ITER (hh, fs->nodes, node, next_node) {
+        if (node->kind != HUSH_NODE_DIR || node->instance != instance || node->listing == NULL)
+            continue;
+        node->listed_ns = 0;
+        (void)hush_work_list(fs, node);
+    }
+}
+
+/* By the provider, in the watch's thread. path: raw; "": everything. */
+static void changed(void *ctx, const char *path)
+{
+    struct hush_instance *instance = ctx;
+    struct hush_fs *fs = instance->fs;
+    struct hush_item *item;
+    char shown[PATH_MAX];
+    int n = snprintf(shown, sizeof(shown), "%s/", instance->config->name);
+
+    if (path[0] != '\0' && !hush_path_show(path, shown + n, sizeof(shown) - (size_t)n))
+        return; /* a name that is not shown */
+    pthread_mutex_lock(&fs->lock);
+    if (path[0] == '\0') {
+        everything_changed(fs, instance);
+    } else {
+        item = hush_item_find(fs, shown);
+        if (item != NULL)
+            item_changed(fs, item);
+        listing_changed(fs, instance, shown);
+    }
+    pthread_mutex_unlock(&fs->lock);
+    hush_gate_answer_woken(fs);
+}
+
+static void set_watching(struct hush_instance *instance, bool watching)
+{
+    pthread_mutex_lock(&instance->fs->lock);
+    instance->watching = watching;
+    pthread_mutex_unlock(&instance->fs->lock);
+}
+
+static void *watch_thread(void *arg)
+{
+    struct hush_instance *instance = arg;
+    const struct hush_provider_ops *ops = instance->provider->ops;
+
+    while (!hush_op_canceled(&instance->watch_op)) {
+        enum hush_status status;
+
+        set_watching(instance, true);
+        status = ops->watch(instance->provider, &instance->watch_op, changed, instance);
+        set_watching(instance, false);
+        if (status == HUSH_CANCELED || hush_op_canceled(&instance->watch_op))
+            break;
+        hush_warning("watch ended instance=%s status=%s reason=\"%s\"", instance->config->name,
+                     hush_status_name(status), instance->watch_op.detail);
+        for (int ms = 0; ms < PAUSE_MS && !hush_op_canceled(&instance->watch_op); ms += 50)
+            (void)nanosleep(&(struct timespec){.tv_nsec = 50L * HUSH_NS_PER_MS}, NULL);
+        changed(instance, "");
+    }
+    return NULL;
+}
+
+bool hush_watch_start(struct hush_instance *instance)
+{
+    if (instance->provider->ops->watch == NULL)
+        return true;
+    hush_op_init(&instance->watch_op, instance->fs->arena, 0);
+    errno = pthread_create(&instance->watcher, NULL, watch_thread, instance);
+    return errno == 0;
+}
+
+bool hush_watch_stop(struct hush_instance *instance, const struct timespec *end)
+{
+    if (instance->watcher == 0)
+        return true;
+    hush_op_cancel(&instance->watch_op);
+    return pthread_clockjoin_np(instance->watcher, NULL, CLOCK_MONOTONIC, end) == 0;
+}

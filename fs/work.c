@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* work.c - see work.h. Called by decide.c, timer.c, watch.c and worker.c. */
+#include "work.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "gate.h"
+#include "item.h"
+#include "json.h"
+#include "rotate.h"
+#include "select.h"
+#include "snapshot.h"
+#include "tree.h"
+#include "watch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct hush_job {
+    struct hush_instance *instance;
+    struct hush_item *item; /* a fetch … */
+    struct hush_node *dir;  /* … or a listing */
+    unsigned flags;
+    struct hush_op op;
+    struct hush_job *prev, *next;
+};
+
+/* -- Queueing: with the lock held ---------------------------------------------------------------- */
+
+static struct hush_job *job_new(struct hush_instance *instance, unsigned flags)
+{
+    struct hush_job *job = calloc(1, sizeof(*job));
+
+    if (job == NULL)
+        return NULL;
+    job->instance = instance;
+    job->flags = flags;
+    DL_APPEND(instance->queue, job);
+    pthread_cond_signal(&instance->work);
+    return job;
+}
+
+bool hush_work_fetch(struct hush_fs *fs, struct hush_item *item, unsigned flags)
+{
+    if (item->job != NULL) {
+        item->job->flags |= flags;
+        return true;
+    }
+    if (item->instance == NULL || fs->stopping)
+        return false;
+    item->job = job_new(item->instance, flags);
+    if (item->job == NULL)
+        return false;
+    item->job->item = item;
+    return true;
+}
+
+bool hush_work_list(struct hush_fs *fs, struct hush_node *dir)
+{
+    if (dir->list_job != NULL)
+        return true;
+    if (fs->stopping)
+        return false;
+    dir->list_job = job_new(dir->instance, HUSH_WORK_BACKGROUND);
+    if (dir->list_job == NULL)
+        return false;
+    dir->list_job->dir = dir;
+    return true;
+}
+
+void hush_work_abandon(struct hush_job *job)
+{
+    if ((job->flags & HUSH_WORK_BACKGROUND) == 0)
+        hush_op_cancel(&job->op);
+}
+
+/* -- Fetching: without the lock ------------------------------------------------------------------ */
+
+static enum hush_status decode_field(struct hush_op *op, const struct hush_value *value,
+                                     struct hush_field *field)
+{
+    struct hush_secret *plain = NULL;
+    enum hush_status status = hush_select(op, value, field->name, true, &plain);
+
+    if (status == HUSH_OK) {
+        hush_secret_unref(field->value);
+        field->value = plain;
+    }
+    return status;
+}
+
+static enum hush_status decode_value(struct hush_op *op, struct hush_value *value, bool fields)
+{
+    struct hush_secret *plain = NULL;
+    enum hush_status status = HUSH_OK;
+
+    for (size_t i = 0; fields && i < value->field_count && status == HUSH_OK; i++)
+        status = decode_field(op, value, &value->fields[i]);
+    if (status != HUSH_OK || (fields && value->field_count > 0))
+        return status;
+    status = hush_select(op, value, NULL, true, &plain);
+    if (status != HUSH_OK)
+        return status;
+    hush_secret_unref(value->secret);
+    value->secret = plain;
+    return HUSH_OK;
+}
+
+/* What the backend gave, as it will be shown. A value that is to be a directory and is no map is
+ * shown as .value alone. */
+static enum hush_status shape(struct hush_op *op, const struct hush_instance_config *config,
+                              bool directory, struct hush_value *value)
+{
+    enum hush_status status = HUSH_OK;
+
+    if (value->unchanged)
+        return HUSH_OK;
+    if (directory && value->fields == NULL &&
+        hush_json_fields(op, value->secret, value) == HUSH_PROTOCOL)
+        op->detail[0] = '\0';
+    if (!directory && value->fields != NULL) { /* a file shows the whole; fields need no memory */
+        struct hush_value fields = {.fields = value->fields, .field_count = value->field_count};
+
+        value->fields = NULL;
+        value->field_count = 0;
+        hush_value_clear(&fields);
+    }
+    if (config->base64_decode)
+        status = decode_value(op, value, directory);
+    if (status != HUSH_OK)
+        hush_value_clear(value);
+    return status;
+}
+
+/* Everything a fetch needs, copied so that the lock can go. */
+struct fetch {
+    struct hush_ref_text ref;
+    struct hush_version if_not;
+    struct hush_param *params;
+    bool directory, may_split;
+};
+
+static bool fetch_prepare(struct hush_fs *fs, const struct hush_job *job, struct fetch *f)
+{
+    const struct hush_item *item = job->item;
+    const struct hush_snapshot *newest = item->staged != NULL ? item->staged : item->current;
+    unsigned can = job->instance->provider->ops->flags;
+
+    memset(f, 0, sizeof(*f));
+    if (!hush_item_ref(item, &f->ref))
+        return false;
+    if (newest != NULL && (can & HUSH_HAS_UNCHANGED) != 0 && (job->flags & HUSH_WORK_WHOLE) == 0)
+        f->if_not = newest->value.meta.version;
+    f->params = hush_config_params(fs->config, item->path);
+    f->directory = item->settings.as == HUSH_AS_DIRECTORY;
+    f->may_split = (job->flags & HUSH_WORK_RESOLVE) != 0 && (can & HUSH_HAS_VERSIONS) != 0 &&
+                   !item->versioned && newest == NULL;
+    return true;
+}
+
+static enum hush_status fetch_call(struct hush_job *job, const struct fetch *f,
+                                   struct hush_value *value)
+{
+    const struct hush_provider_ops *ops = job->instance->provider->ops;
+    struct hush_ref ref = {
+        .path = f->ref.path, .version = f->ref.version, .params = f->params};
+    enum hush_status status;
+
+    hush_metric_add(HUSH_METRIC_FETCHES, 1);
+    status = ops->fetch(job->instance->provider, &job->op, &ref, &f->if_not, value);
+    if (status == HUSH_OK)
+        status = shape(&job->op, job->instance->config, f->directory, value);
+    if (status != HUSH_OK)
+        hush_metric_add(HUSH_METRIC_FETCH_ERRORS, 1);
+    return status;
+}
+
+/* The literal name is not there: read it as NAME#VERSION. */
+static enum hush_status fetch_version(struct hush_fs *fs, struct hush_job *job, struct fetch *f,
+                                      struct hush_value *value)
+{
+    struct hush_ref_text literal = f->ref;
+    enum hush_status status;
+    bool is;
+
+    pthread_mutex_lock(&fs->lock);
+    job->item->versioned = true;
+    is = hush_item_ref(job->item, &f->ref);
+    job->item->versioned = false;
+    pthread_mutex_unlock(&fs->lock);
+    status = is ? fetch_call(job, f, value) : HUSH_NOT_FOUND;
+    if (status != HUSH_OK) {
+        f->ref = literal;
+        return status;
+    }
+    pthread_mutex_lock(&fs->lock);
+    job->item->versioned = true;
+    pthread_mutex_unlock(&fs->lock);
+    return HUSH_OK;
+}
+
+/* -- Listing: without the lock ------------------------------------------------------------------- */
+
+static enum hush_status list_emit(void *ctx, const struct hush_entry *entry)
+{
+    unsigned kinds = entry->kind == HUSH_KIND_FOLDER ? HUSH_IS_FOLDER : HUSH_IS_SECRET;
+
+    return hush_listing_add(ctx, entry->name, kinds) ? HUSH_OK : HUSH_NO_MEMORY;
+}
+
+static enum hush_status list_call(struct hush_job *job, const char *prefix,
+                                  struct hush_listing **out)
+{
+    struct hush_provider *p = job->instance->provider;
+    struct hush_listing *l;
+    enum hush_status status;
+
+    if (p->ops->list == NULL)
+        return hush_fail(&job->op, HUSH_UNSUPPORTED, "the backend cannot list");
+    l = calloc(1, sizeof(*l));
+    if (l == NULL)
+        return HUSH_NO_MEMORY;
+    l->refs = 1;
+    hush_metric_add(HUSH_METRIC_LISTS, 1);
+    status = p->ops->list(p, &job->op, prefix, list_emit, l);
+    hush_listing_finish(l);
+    if (status == HUSH_OK)
+        *out = l;
+    else
+        hush_listing_unref(l);
+    return status;
+}
+
+/* -- Outcomes ----------------------------------------------------------------------------------- */
+
+static void note_health(struct hush_instance *instance, enum hush_status status,
+                        const struct hush_op *op)
+{
+    bool ill = hush_status_retries(status) || status == HUSH_CONFIG;
+
+    if (status == HUSH_CANCELED)
+        return;
+    instance->health = ill ? status : HUSH_OK;
+    memcpy(instance->detail, op->detail, sizeof(instance->detail));
+    if (!ill)
+        instance->detail[0] = '\0';
+}
+
+/* A name is settled as a folder: by its listing, or because nobody may say what it is and the walk
+ * must go on (a policy that allows one secret alone refuses everything on the way to it). */
+static bool is_folder(enum hush_status fetched, enum hush_status listed,
+                      const struct hush_listing *l)
+{
+    if (listed == HUSH_OK)
+        return l->count > 0;
+    return listed == HUSH_DENIED || (listed == HUSH_UNSUPPORTED && fetched == HUSH_NOT_FOUND &&
+                                     l == NULL);
+}
+
+static void resolve_folder(struct hush_fs *fs, struct hush_job *job, struct hush_listing *l)
+{
+    struct hush_node *dir = hush_tree_path_find(fs, job->item->path, HUSH_NODE_DIR, false);
+
+    job->item->kinds |= HUSH_IS_FOLDER;
+    if (dir == NULL || l == NULL) {
+        hush_listing_unref(l);
+        return;
+    }
+    dir = hush_tree_path_node(fs, job->instance, job->item->path, HUSH_NODE_DIR, false);
+    hush_tree_listed(fs, dir, l, hush_now_ns());
+}
+
+static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_status status,
+                         struct hush_value *value)
+{
+    struct hush_item *item = job->item;
+    bool again = item->again;
+    bool staged = hush_item_done(fs, item, status, value, &job->op, hush_now_ns());
+
+    item->job = NULL;
+    item->again = false;
+    if (staged)
+        staged = hush_rotate_show(fs, item); /* true: the mover will wake them */
+    if (!staged)
+        hush_gate_wake_item(fs, item, item->status);
+    if (again)
+        (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE);
+}
+
+static void log_failure(const struct hush_job *job, const char *what, const char *path,
+                        enum hush_status status)
+{
+    if (status == HUSH_OK || status == HUSH_NOT_FOUND || status == HUSH_CANCELED ||
+        status == HUSH_UNSUPPORTED)
+        return;
+    hush_warning("%s failed path=%s provider=%s status=%s reason=\"%s\"", what, path,
+                 job->instance->provider->ops->name, hush_status_name(status), job->op.detail);
+}
+
+/* Called with the lock held; lets it go for the calls. */
+static void run_fetch(struct hush_fs *fs, struct hush_job *job)
+{
+    struct hush_value value = {0};
+    struct hush_listing *l = NULL;
+    enum hush_status status = HUSH_NOT_FOUND, listed = HUSH_NOT_FOUND;
+    struct fetch f;
+    bool asks = fetch_prepare(fs, job, &f), resolve = (job->flags & HUSH_WORK_RESOLVE) != 0;
+
+    pthread_mutex_unlock(&fs->lock);
+    if (asks)
+        status = fetch_call(job, &f, &value);
+    if (asks && status == HUSH_NOT_FOUND && f.may_split)
+        status = fetch_version(fs, job, &f, &value);
+    if (asks && resolve && (status == HUSH_NOT_FOUND || status == HUSH_DENIED))
+        listed = list_call(job, f.ref.path, &l);
+    log_failure(job, "fetch", job->item->path, status);
+    free(f.params);
+    pthread_mutex_lock(&fs->lock);
+    if (is_folder(status, listed, l))
+        resolve_folder(fs, job, l);
+    else
+        hush_listing_unref(l);
+    note_health(job->instance, status, &job->op);
+    fetch_finish(fs, job, status, &value);
+}
+
+static void list_finish(struct hush_fs *fs, struct hush_job *job, enum hush_status status,
+                        struct hush_listing *l)
+{
+    struct hush_node *dir = job->dir;
+    uint64_t now_ns = hush_now_ns();
+
+    dir->list_job = NULL;
+    if (status == HUSH_OK) {
+        hush_tree_listed(fs, dir, l, now_ns);
+    } else {
+        dir->list_status = status;
+        dir->list_retry_ns = now_ns + HUSH_NS_PER_S;
+    }
+    note_health(job->instance, status, &job->op);
+    hush_gate_wake_dir(fs, dir, status);
+}
+
+static void run_list(struct hush_fs *fs, struct hush_job *job)
+{
+    struct hush_listing *l = NULL;
+    struct hush_item top = {.path = job->dir->path};
+    struct hush_ref_text ref = {0};
+    enum hush_status status = HUSH_NOT_FOUND;
+    bool asks = strchr(top.path, '/') == NULL || hush_item_ref(&top, &ref);
+
+    pthread_mutex_unlock(&fs->lock);
+    if (asks)
+        status = list_call(job, ref.path, &l);
+    log_failure(job, "list", top.path, status);
+    pthread_mutex_lock(&fs->lock);
+    list_finish(fs, job, status, l);
+}
+
+/* -- Pools -------------------------------------------------------------------------------------- */
+
+/* Everybody gave up while it stood in the queue. */
+static bool job_is_moot(const struct hush_job *job)
+{
+    return job->item != NULL && job->item->waiters == NULL &&
+           (job->flags & HUSH_WORK_BACKGROUND) == 0;
+}
+
+static void job_run(struct hush_fs *fs, struct hush_job *job)
+{
+    hush_op_init(&job->op, fs->arena, job->instance->config->timeout_ms);
+    if (job_is_moot(job))
+        job->item->job = NULL;
+    else if (job->item != NULL)
+        run_fetch(fs, job);
+    else
+        run_list(fs, job);
+    free(job);
+}
+
+static void *pool_thread(void *arg)
+{
+    struct hush_instance *instance = arg;
+    struct hush_fs *fs = instance->fs;
+
+    pthread_mutex_lock(&fs->lock);
+    while (!fs->stopping) {
+        struct hush_job *job = instance->queue;
+
+        if (job == NULL) {
+            pthread_cond_wait(&instance->work, &fs->lock);
+            continue;
+        }
+        DL_DELETE(instance->queue, job);
+        job_run(fs, job);
+        pthread_mutex_unlock(&fs->lock);
+        hush_gate_answer_woken(fs);
+        pthread_mutex_lock(&fs->lock);
+    }
+    pthread_mutex_unlock(&fs->lock);
+    return NULL;
+}
+
+static bool pool_start(struct hush_instance *instance)
+{
+    uint32_t n = instance->config->concurrency;
+
+    instance->threads = calloc(n, sizeof(*instance->threads));
+    if (instance->threads == NULL)
+        return false;
+    for (uint32_t i = 0; i < n; i++) {
+        errno = pthread_create(&instance->threads[i], NULL, pool_thread, instance);
+        if (errno != 0)
+            return false;
+        instance->thread_count++;
+    }
+    return hush_watch_start(instance);
+}
+
+bool hush_work_start(struct hush_fs *fs)
+{
+    for (size_t i = 0; i < fs->instance_count; i++)
+        if (!pool_start(&fs->instances[i]))
+            return false;
+    return true;
+}
+
+static void cancel_running(struct hush_fs *fs)
+{
+    for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next)
+        if (item->job != NULL)
+            hush_op_cancel(&item->job->op);
+    for (struct hush_node *node = fs->nodes; node != NULL; node = node->hh.next)
+        if (node->list_job != NULL)
+            hush_op_cancel(&node->list_job->op);
+}
+
+static bool join_until(pthread_t thread, const struct timespec *end)
+{
+    return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, end) == 0;
+}
+
+bool hush_work_stop(struct hush_fs *fs, uint32_t wait_ms)
+{
+    struct timespec end;
+    bool all = true;
+
+    pthread_mutex_lock(&fs->lock);
+    fs->stopping = true;
+    cancel_running(fs);
+    for (size_t i = 0; i < fs->instance_count; i++)
+        pthread_cond_broadcast(&fs->instances[i].work);
+    pthread_mutex_unlock(&fs->lock);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += wait_ms / 1000;
+    for (size_t i = 0; i < fs->instance_count; i++) {
+        struct hush_instance *instance = &fs->instances[i];
+
+        for (size_t k = 0; k < instance->thread_count; k++)
+            all = join_until(instance->threads[k], &end) && all;
+        all = hush_watch_stop(instance, &end) && all;
+    }
+    return all;
+}

@@ -21,7 +21,8 @@ enum { FILES_MAX = 1000 };
 struct loader {
     struct hush_sections sections;
     struct hush_report report;
-    char **files; /* the first is the one that was asked for */
+    char **files;
+    const char *first; /* of files: the one that was asked for */
     size_t file_count;
 };
 
@@ -142,16 +143,16 @@ static void files_find(struct loader *loader, const char *dir)
     const int count = scandir(dir, &entries, is_part, name_order);
     const char *fault = trust_fault(&st);
     if (count < 0)
-        hush_report_add(&loader->report, loader->files[0], 0, "%s beside it: %m", dir);
+        hush_report_add(&loader->report, loader->first, 0, "%s beside it: %m", dir);
     else if (fault != NULL)
-        hush_report_add(&loader->report, loader->files[0], 0, "%s beside it: %s", dir, fault);
+        hush_report_add(&loader->report, loader->first, 0, "%s beside it: %s", dir, fault);
     else if (count > FILES_MAX)
-        hush_report_add(&loader->report, loader->files[0], 0, "%s beside it: too many files", dir);
+        hush_report_add(&loader->report, loader->first, 0, "%s beside it: too many files", dir);
     for (int i = 0; i < count; i++) {
         char *path = NULL;
         if (fault == NULL && i < FILES_MAX &&
             (asprintf(&path, "%s/%s", dir, entries[i]->d_name) < 0 || !files_add(loader, path)))
-            hush_report_add(&loader->report, loader->files[0], 0, "out of memory");
+            hush_report_add(&loader->report, loader->first, 0, "out of memory");
         free(entries[i]);
     }
     free(entries);
@@ -186,6 +187,7 @@ static void load_all(struct loader *loader, const char *path)
         hush_report_add(&loader->report, path, 0, "out of memory");
         return;
     }
+    loader->first = loader->files[0];
     files_find(loader, dir);
     for (size_t i = 0; i < loader->file_count; i++)
         load_file(loader, loader->files[i]);

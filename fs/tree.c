@@ -78,7 +78,7 @@ static uint64_t path_ino(const struct hush_fs *fs, const char *path, enum hush_n
     /* A guess that comes true stays the same node. */
     struct hush_ino_key key = {.kind = kind == HUSH_NODE_GUESS ? HUSH_NODE_DIR : kind,
                                .path = path,
-                               .salt = directory};
+                               .salt = kind == HUSH_NODE_PENDING && directory};
 
     return hush_tree_ino(fs, &key);
 }

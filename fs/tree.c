@@ -359,6 +359,8 @@ static void adopt_path(struct hush_fs *fs, hush_block block)
             node = path_node_new(fs, item->instance, path, (enum hush_node_kind)r->kind,
                                  r->directory != 0);
     }
+    if (node != NULL && node->block == block)
+        return; /* an instance's own, made a moment ago */
     if (node == NULL || node->block != 0) {
         hush_arena_release(fs->arena, block);
         return;

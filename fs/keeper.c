@@ -25,9 +25,8 @@
 #include <unistd.h>
 
 enum {
-    BURST =
-        5, /* so many deaths in BURST_S are followed by a restart at once, later ones by a pause */
-    BURST_S = 10,
+    YOUNG_MS = 200, /* a child that lived longer is started again at once; so are … */
+    BURST = 5,      /* … so many younger ones in a row; the next ones after a pause */
     PAUSE_MAX_MS = 1000,
     REPLACE_MS = 1000, /* from SIGTERM to SIGKILL, for a child that is replaced, … */
     END_MS = 2000,     /* … and when all ends */
@@ -105,10 +104,8 @@ static void child_schedule(struct hush_child *child)
     const uint64_t now = hush_now_ns();
     uint64_t pause_ms = 0;
 
-    if (now - child->burst_ns > BURST_S * HUSH_NS_PER_S) {
-        child->burst_ns = now;
+    if (now - child->born_ns > (uint64_t)YOUNG_MS * HUSH_NS_PER_MS)
         child->burst = 0;
-    }
     if (child->replaced)
         child->replaced = false;
     else if (++child->burst > BURST)
@@ -385,6 +382,7 @@ static void keeper_tend(struct hush_keeper *k)
         if (child->pid != 0 || child->start_ns == 0 || now < child->start_ns)
             continue;
         child->start_ns = 0;
+        child->born_ns = hush_now_ns();
         child->pid = roles[i].start(k);
         if (child->pid < 0)
             child_died(k, i, W_EXITCODE(HUSH_SPAWN_FAILED, 0));

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/environ.h"
 #include "mounts.h"
+#include "path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,20 +36,24 @@ struct start {
 
 /* -- What the keeper is given ------------------------------------------------------------------ */
 
-/* The mount point as mountinfo will spell it, in config. */
+/* A link could lead elsewhere by the time of the mount: the keeper follows none. */
 static int start_mountpoint(struct start *start)
 {
     struct hush_mount_config *mount = &start->config->mount;
-    char real[PATH_MAX];
+    char path[PATH_MAX], real[PATH_MAX];
 
     if (mount->path == NULL) {
         hush_cmd_config_error(NULL, start->file, 0,
                               "[mount]: 'path' is missing, and no MOUNTPOINT was given");
         return HUSH_CMD_CONFIG;
     }
-    if (!hush_mounts_resolve(mount->path, real))
+    if (!hush_mounts_absolute(mount->path, path))
         return hush_cmd_fail(HUSH_CMD_FAILED, "mount point '%s': %m", mount->path);
-    char *copy = strdup(real);
+    if (realpath(mount->path, real) != NULL && strcmp(path, real) != 0)
+        return hush_cmd_fail(HUSH_CMD_FAILED,
+                             "mount point '%s' has a symbolic link in it: give the real path, '%s'",
+                             mount->path, real);
+    char *copy = strdup(path);
     if (copy == NULL)
         return hush_cmd_fail(HUSH_CMD_FAILED, "out of memory");
     free(mount->path);
@@ -146,6 +151,10 @@ static int keeper_exec(const struct start *start, int ready_fd)
         argv[count++] = "--log";
         argv[count++] = start->real_log;
     }
+    if (start->args->options != NULL) { /* for the day when the configuration is read again */
+        argv[count++] = "--options";
+        argv[count++] = start->args->options;
+    }
     if (start->args->foreground)
         argv[count++] = "--foreground";
     if (!mount->allow_other)
@@ -157,6 +166,8 @@ static int keeper_exec(const struct start *start, int ready_fd)
     argv[count++] = "--";
     argv[count++] = mount->path;
     argv[count] = NULL;
+    /* What our caller had open is not the keeper's. */
+    (void)close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC); /* since Linux 5.11 */
     if (inherit(start->config_fd) && inherit(start->env_fd) && inherit(ready_fd))
         (void)execv(start->keeper, (char *const *)(uintptr_t)argv); /* it changes nothing */
     return hush_cmd_fail(HUSH_CMD_FAILED, "cannot run '%s': %m", start->keeper);
@@ -266,14 +277,11 @@ int hush_cmd_mount(const struct hush_args *args)
                           .config_fd = -1,
                           .env_fd = -1};
     const char *name = args->count > 0 ? args->names[0] : NULL;
-    char mountpoint[PATH_MAX];
     struct hush_pair *keys = NULL;
     size_t count = 0;
 
     hush_cmd_protect();
-    if (name != NULL && !hush_mounts_resolve(name, mountpoint))
-        return hush_cmd_fail(HUSH_CMD_FAILED, "mount point '%s': %m", name);
-    if (!hush_mount_keys(args->options, name == NULL ? NULL : mountpoint, &keys, &count))
+    if (!hush_mount_keys(args->options, name, &keys, &count))
         return HUSH_CMD_USAGE;
     start.config = hush_config_load_over(start.file, keys, count, hush_cmd_config_error, NULL);
     hush_mount_keys_free(keys, count);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * control.h - what the command line asks of a mount: ioctl(2) on MOUNT/.hushfs/control. The mount is
- * read-only, so nothing is written; the kernel carries the struct there and back.
+ * control.h - what the command line asks of a mount: ioctl(2) on MOUNT/.hushfs/control. The mount
+ * is read-only, so nothing is written; the kernel carries the struct there and back.
  */
 #ifndef HUSH_CONTROL_H
 #define HUSH_CONTROL_H

@@ -32,7 +32,7 @@
 #include <utlist.h>
 
 #define HUSH_STAGE_PREFIX ".hushfs~" /* + 16 hex digits of a node id: names that only the mover sees */
-#define HUSH_CONTROL_DIR  ".hushfs"
+
 
 struct hush_fs;
 struct hush_item;

@@ -4,12 +4,13 @@
  */
 #include "select.h"
 
-#include "json.h"
+#include "shared/json.h"
 
 #include <stdint.h>
 #include <string.h>
 
-/* -- Fields -------------------------------------------------------------------------------------- */
+/* -- Fields --------------------------------------------------------------------------------------
+ */
 
 static const struct hush_field *field_find(const struct hush_value *value, const char *name)
 {
@@ -51,7 +52,8 @@ static enum hush_status part_get(struct hush_op *op, const struct hush_value *va
     return status;
 }
 
-/* -- Types of members ---------------------------------------------------------------------------- */
+/* -- Types of members ----------------------------------------------------------------------------
+ */
 
 /* The text was read by the JSON reader before, so this needs only to know where strings end. */
 struct scan {
@@ -128,7 +130,8 @@ enum hush_status hush_select_string(struct hush_op *op, const struct hush_value 
     return status;
 }
 
-/* -- base64 -------------------------------------------------------------------------------------- */
+/* -- base64 --------------------------------------------------------------------------------------
+ */
 
 /* -1: not of the alphabet. */
 static int sextet(uint8_t c)
@@ -184,8 +187,7 @@ static enum hush_status secret_decode(struct hush_op *op, const struct hush_secr
                          "base64_decode: the value's length is no multiple of 4");
     while (size > 0 && padding < 2 && in[size - 1 - padding] == '=')
         padding++;
-    const enum hush_status status =
-        hush_secret_alloc(op, size / 4 * 3 - padding, &decoded, &bytes);
+    const enum hush_status status = hush_secret_alloc(op, size / 4 * 3 - padding, &decoded, &bytes);
     if (status != HUSH_OK)
         return status;
     if (!base64_decode(in, size, padding, bytes)) {

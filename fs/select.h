@@ -11,15 +11,16 @@
 #include <stdbool.h>
 
 /*
- * *out, owned by the caller, is the value as a whole (field NULL) or its field called so (raw name).
- * A value that is not a map is read as a JSON object to find the field.
+ * *out, owned by the caller, is the value as a whole (field NULL) or its field called so (raw
+ * name). A value that is not a map is read as a JSON object to find the field.
  *
  * HUSH_NOT_FOUND: there is no such field. HUSH_PROTOCOL: no JSON object, or base64 and what was
  * selected is not base64 in its strict form (RFC 4648, section 4: padded, no line breaks).
  */
-__attribute__((warn_unused_result)) enum hush_status
-hush_select(struct hush_op *op, const struct hush_value *value, const char *field, bool base64,
-            struct hush_secret **out);
+__attribute__((warn_unused_result)) enum hush_status hush_select(struct hush_op *op,
+                                                                 const struct hush_value *value,
+                                                                 const char *field, bool base64,
+                                                                 struct hush_secret **out);
 
 /*
  * For references, where a key must be a string: HUSH_OK if the member called key of the value, read

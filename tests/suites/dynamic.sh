@@ -1,0 +1,141 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Suites that build and run: unit and contract tests, end to end, sanitizers, valgrind, fuzzing.
+
+: "${root:?read by tests/run}" "${logs:?}" "${suite:=}"
+
+# The tests of a preset as ctest knows them: "kind name", kind being contract or unit.
+tests_of() { # PRESET
+    ctest --test-dir "build/$1" --show-only=json-v1 | /usr/bin/python3 -c '
+import json, sys
+for test in json.load(sys.stdin)["tests"]:
+    labels = next((p["value"] for p in test.get("properties", []) if p["name"] == "LABELS"), [])
+    contract = "contract" in labels or "contract" in test["name"]
+    print("contract" if contract else "unit", test["name"])'
+}
+
+results_of() { # JUNIT-FILE [PREFIX]
+    /usr/bin/python3 tests/suites/junit.py "$@" | while read -r kind rest; do "$kind" "$rest"; done
+}
+
+# Run the tests of one kind, or all of them ('.*').
+run_ctest() { # PRESET KIND [PREFIX]
+    local preset=$1 kind=$2 prefix=${3:-} junit=$logs/$suite-ctest.xml pattern
+    pattern=$(tests_of "$preset" | awk -v kind="$kind" '$1 ~ "^" kind "$" { printf "%s%s", sep, $2; sep = "|" }')
+    [ -n "$pattern" ] || { fail "$suite: ctest knows no test of kind $kind"; return; }
+    rm -f "$junit"
+    ctest --test-dir "build/$preset" -R "^($pattern)\$" --output-on-failure --timeout 300 --output-junit "$junit" || true
+    if [ -s "$junit" ]; then results_of "$junit" "$prefix"; else fail "$suite: ctest wrote no results"; fi
+}
+
+run_e2e() { # PRESET [PREFIX]
+    local preset=$1 prefix=${2:-} junit=$logs/$suite-e2e.xml status=0
+    rm -f "$junit"
+    HUSHFS_BIN=$root/build/$preset/bin HUSHFS_TEST_BIN=$root/build/$preset/test-bin \
+        /usr/bin/python3 -m pytest tests/e2e -v --tb=short -o junit_family=xunit2 --junitxml="$junit" || status=$?
+    if [ -s "$junit" ]; then results_of "$junit" "$prefix"; else fail "$suite: pytest ended with $status and wrote no results"; fi
+    # 1: tests failed, and the results say which; anything else is pytest's own trouble.
+    [ "$status" -le 1 ] || fail "$suite: pytest ended with $status"
+}
+
+suite_build_gcc() {
+    check 'dev: gcc, warnings are errors' build dev
+}
+
+suite_build_clang() {
+    check 'clang, warnings are errors' build clang
+}
+
+# The analyzer reports as the compiler does; one test per file that it looked at.
+suite_analyze() {
+    check 'gcc -fanalyzer, warnings are errors' build analyze
+}
+
+suite_unit() {
+    need_build dev
+    run_ctest dev unit
+}
+
+suite_contract() {
+    need_build dev
+    run_ctest dev contract
+}
+
+suite_e2e() {
+    need_build dev
+    run_e2e dev
+}
+
+suite_asan() {
+    need_build asan
+    export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1:handle_abort=1
+    export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+    export HUSHFS_QUICK=1 HUSHFS_SLACK=4
+    run_ctest asan '.*'
+    run_e2e asan e2e:
+}
+
+suite_tsan() {
+    need_build tsan
+    export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:history_size=4
+    export HUSHFS_QUICK=1 HUSHFS_SLACK=4
+    # ThreadSanitizer of gcc 12 cannot place its shadow where address randomisation is strong.
+    fixed_addresses
+    run_ctest tsan '.*'
+    run_e2e tsan e2e:
+}
+
+# From here on the suite's programs run without address randomisation.
+fixed_addresses() {
+    local wrapper=$logs/fixed
+    mkdir -p "$wrapper"
+    for program in ctest python3; do
+        printf '#!/bin/sh\nexec setarch -R %s "$@"\n' "/usr/bin/$program" >"$wrapper/$program"
+        chmod 755 "$wrapper/$program"
+    done
+    PATH=$wrapper:$PATH
+}
+
+suite_valgrind() {
+    local name command
+    need_build dev
+    valgrind_list >"$logs/valgrind.all"
+    [ -s "$logs/valgrind.all" ] || return 0
+    while IFS=$'\t' read -r name command; do
+        if timeout 400 valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect \
+            --suppressions=tests/valgrind.supp --log-file="$logs/valgrind-$name.log" "$command"; then
+            pass "$name"
+        else
+            cat "$logs/valgrind-$name.log"
+            fail "$name"
+        fi
+    done <"$logs/valgrind.all"
+}
+
+# "name<TAB>program" of the unit tests that are programs of ours.
+valgrind_list() {
+    local kind name
+    tests_of dev | while read -r kind name; do
+        [ "$kind" != unit ] || [ ! -x "build/dev/bin/$name" ] || printf '%s\t%s\n' "$name" "$root/build/dev/bin/$name"
+    done
+}
+
+# New inputs go to a throw-away directory: the corpus in the tree changes on purpose only.
+suite_fuzz() {
+    local seconds=30
+    [ -z "${HUSHFS_QUICK:-}" ] || seconds=5
+    need_build fuzz
+    export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+    find build/fuzz -type f -executable -name 'fuzz_*' -path '*/bin/*' | sort >"$logs/fuzz.programs"
+    sed 's,.*/,,' "$logs/fuzz.programs" >"$logs/fuzz.all"
+    : >"$logs/fuzz.bad"
+    xargs -r -n 1 -P 2 tests/suites/fuzz-one "$logs" "$seconds" <"$logs/fuzz.programs"
+    tally "$logs/fuzz.all" "$logs/fuzz.bad"
+    no_target_forgotten
+}
+
+no_target_forgotten() {
+    files 'tests/fuzz/fuzz_*.c' | sed 's,.*/,,; s/\.c$//' >"$logs/fuzz.sources"
+    check 'every fuzz target is built' sh -c '[ -z "$(sort "$1" | comm -23 - "$2")" ]' - "$logs/fuzz.sources" "$logs/fuzz.all"
+}

@@ -8,6 +8,7 @@
 
 #include "core/cleanup.h"
 #include "name.h"
+#include "utf8.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -41,8 +42,18 @@ static bool user_exists(const char *name)
     return false;
 }
 
-/* -- [mount] -------------------------------------------------------------------------------------
- */
+/* -- [mount] ----------------------------------------------------------------------------------- */
+
+/* From the command line comes what no file could say, and no text could hand on. */
+static bool value_is_writable(const char *value)
+{
+    const size_t size = strlen(value);
+
+    for (size_t i = 0; i < size; i += hush_utf8_sequence(value + i, size - i))
+        if (hush_utf8_sequence(value + i, size - i) == 0 || (unsigned char)value[i] < 0x20)
+            return false;
+    return size > 0 && value[0] != ' ' && value[size - 1] != ' ';
+}
 
 static const char *check_path(const struct hush_reader *reader)
 {
@@ -52,6 +63,8 @@ static const char *check_path(const struct hush_reader *reader)
         return "'path' must not be empty";
     if (path[strspn(path, "/")] == '\0')
         return "'path' must not be the root directory";
+    if (!value_is_writable(path))
+        return "'path' must have no control characters, and no blanks at its ends";
     return NULL;
 }
 
@@ -97,8 +110,7 @@ const char *hush_check_mount(const struct hush_reader *reader, const char *key)
     return NULL;
 }
 
-/* -- [provider/NAME] and [path/GLOB] -------------------------------------------------------------
- */
+/* -- [provider/NAME] and [path/GLOB] ----------------------------------------------------------- */
 
 const char *hush_check_instance(const struct hush_instance_config *instance, const char *key)
 {
@@ -172,8 +184,7 @@ void hush_glob_rank(const char *glob, size_t *prefix, size_t *literals)
         *literals += *glob != '*' && *glob != '?';
 }
 
-/* -- Paths below the mount -----------------------------------------------------------------------
- */
+/* -- Paths below the mount --------------------------------------------------------------------- */
 
 /* Fold "//", "." and ".." by name alone: out has PATH_MAX bytes and gets no slash at its end. */
 static bool path_fold(const char *path, char out[PATH_MAX])

@@ -45,8 +45,7 @@ hush_report_add(struct hush_report *report, const char *file, unsigned line, con
 /* Tell all errors and free the report. True: there were none. */
 bool hush_report_end(struct hush_report *report, hush_config_error_fn *error, void *ctx);
 
-/* -- Text ----------------------------------------------------------------------------------------
- */
+/* -- Text -------------------------------------------------------------------------------------- */
 
 struct hush_entry_text {
     char *key, *value;
@@ -74,8 +73,7 @@ void hush_sections_free(struct hush_sections *sections);
 const struct hush_entry_text *hush_section_entry(const struct hush_section *section,
                                                  const char *key); /* NULL: none */
 
-/* -- Meaning -------------------------------------------------------------------------------------
- */
+/* -- Meaning ----------------------------------------------------------------------------------- */
 
 struct hush_reader {
     struct hush_config *config;
@@ -97,9 +95,6 @@ const char *hush_check_instance(const struct hush_instance_config *instance, con
 const char *hush_check_settings(const struct hush_settings *settings, const char *key);
 const char *hush_check_instance_name(const char *name);
 const char *hush_check_glob(const char *glob);
-
-/* Is path the directory top or below it? By name, and if host also by where links lead. */
-bool hush_path_is_below(const char *path, const char *top, bool host);
 
 /* Lower the specificity of a rule's glob to two numbers that compare: see config.h. */
 void hush_glob_rank(const char *glob, size_t *prefix, size_t *literals);

@@ -52,8 +52,7 @@ static bool pairs_add(struct hush_pair **pairs, size_t *count, const char *key, 
     return true;
 }
 
-/* -- [mount] -------------------------------------------------------------------------------------
- */
+/* -- [mount] ----------------------------------------------------------------------------------- */
 
 static bool is_overridden(const struct hush_reader *reader, const char *key)
 {
@@ -102,8 +101,7 @@ static void read_overrides(struct hush_reader *reader)
             hush_report_add(reader->report, "command line", 0, "%s", error);
 }
 
-/* -- [provider/NAME] -----------------------------------------------------------------------------
- */
+/* -- [provider/NAME] --------------------------------------------------------------------------- */
 
 static const struct hush_provider_ops *read_type(struct hush_reader *reader)
 {
@@ -216,8 +214,7 @@ static void read_provider(struct hush_reader *reader, const char *name)
         instance_read(reader, instance);
 }
 
-/* -- [path/GLOB] ---------------------------------------------------------------------------------
- */
+/* -- [path/GLOB] ------------------------------------------------------------------------------- */
 
 static bool rule_set(struct hush_reader *reader, struct hush_rule *rule,
                      const struct hush_entry_text *entry)
@@ -231,7 +228,7 @@ static bool rule_set(struct hush_reader *reader, struct hush_rule *rule,
                          entry->value) ||
                fail_memory(reader);
     if (row == NULL) {
-        fail_unknown(reader, entry, "--path");
+        fail_unknown(reader, entry, "--keys");
         return false;
     }
     if (!hush_option_set(row, &rule->settings, entry->value, error)) {
@@ -273,8 +270,7 @@ static void read_path(struct hush_reader *reader, const char *name)
         (void)rule_set(reader, rule, &reader->section->entries[i]);
 }
 
-/* -- All sections --------------------------------------------------------------------------------
- */
+/* -- All sections ------------------------------------------------------------------------------ */
 
 /* clang-format off */
 static const struct {
@@ -300,8 +296,7 @@ static void read_section(struct hush_reader *reader, const char *head)
                     head);
 }
 
-/* -- What only the whole can tell ----------------------------------------------------------------
- */
+/* -- What only the whole can tell -------------------------------------------------------------- */
 
 static void check_section_paths(struct hush_reader *reader)
 {
@@ -322,6 +317,18 @@ static void check_section_paths(struct hush_reader *reader)
                         "[%s]: '%s' must not be below the mount, which is %s", section->head,
                         row->name, top);
     }
+}
+
+/* Where the kernel opens by itself nobody is asked how the file is to be opened. */
+static void check_section_open(struct hush_reader *reader)
+{
+    const struct hush_section *section = reader->section;
+    const struct hush_entry_text *entry = hush_section_entry(section, "page_cache");
+    bool page_cache = true;
+
+    if (reader->config->mount.open == HUSH_OPEN_KERNEL && entry != NULL &&
+        hush_parse_bool(entry->value, &page_cache) && !page_cache)
+        fail_at(reader, entry->line, "'page_cache' cannot be no where [mount] has open = kernel");
 }
 
 /* A rule that names an instance which there is not would never be seen to be wrong. */
@@ -398,6 +405,7 @@ static void finish(struct hush_reader *reader, const struct hush_sections *secti
         reader->section = &sections->list[i];
         check_section_paths(reader);
         check_section_glob(reader);
+        check_section_open(reader);
     }
 }
 

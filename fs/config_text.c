@@ -45,8 +45,6 @@ static const char *line_fault(const char *begin, const char *end)
 {
     if (end - begin > HUSH_CONFIG_LINE_MAX)
         return "the line is longer than 64 KiB";
-    if (end - begin >= 3 && memcmp(begin, "\xef\xbb\xbf", 3) == 0)
-        return "the line begins with a byte order mark: save the file as UTF-8 without one";
     while (begin < end) {
         const size_t length = hush_utf8_sequence(begin, (size_t)(end - begin));
         if (*begin == '\0')
@@ -198,9 +196,14 @@ void hush_sections_read(struct hush_sections *sections, const char *text, size_t
                         const char *file, struct hush_report *report)
 {
     struct text state = {.sections = sections, .report = report, .file = file};
-    const char *end = text + size;
+    const char *begin = text, *end = text + size;
 
-    for (const char *begin = text; begin < end;) {
+    if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        hush_report_add(report, file, 1,
+                        "the file begins with a byte order mark: save it as UTF-8 without one");
+        begin += 3;
+    }
+    while (begin < end) {
         const char *newline = memchr(begin, '\n', (size_t)(end - begin));
         state.line++;
         text_line(&state, begin, newline == NULL ? end : newline);

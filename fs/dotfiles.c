@@ -63,18 +63,21 @@ char *hush_dot_text(struct hush_fs *fs, uint64_t ino, size_t *size)
 {
     const struct dot *dot = ino >= INO_DOTS && ino < INO_DOTS + DOTS ? &dots[ino - INO_DOTS] : NULL;
     struct hush_text text;
+    char *copy = NULL;
 
     *size = 0;
     if (dot == NULL || dot->write == NULL)
         return calloc(1, 1);
     hush_text_init(&text, TEXT_MAX);
     dot->write(fs, &text);
-    if (text.failed) {
-        hush_text_done(&text);
-        return NULL;
+    if (!text.failed)
+        copy = malloc(text.size + 1);
+    if (copy != NULL) {
+        memcpy(copy, hush_text_string(&text), text.size + 1);
+        *size = text.size;
     }
-    *size = text.size;
-    return text.bytes;
+    hush_text_done(&text);
+    return copy;
 }
 
 /* The text is made anew for each stat, and the time changes with it: the kernel then drops pages

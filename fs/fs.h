@@ -32,7 +32,7 @@
 #include <utlist.h>
 
 #define HUSH_STAGE_PREFIX ".hushfs~" /* + 16 hex digits of a node id: names that only the mover sees */
-#define HUSH_CONTROL_DIR  ".hushfs"
+
 
 struct hush_fs;
 struct hush_item;
@@ -184,6 +184,7 @@ struct hush_pass {
 enum { HUSH_PASSES = 4096 };
 
 struct hush_fs {
+    struct hush_session_user user; /* first: see session.h */
     struct hush_config *config;
     struct hush_environ *env;
     struct hush_arena *arena;

@@ -3,6 +3,7 @@
 #ifndef HUSH_OPS_H
 #define HUSH_OPS_H
 
+#include "control.h"
 #include "fs.h"
 
 extern const struct fuse_lowlevel_ops hush_ops;

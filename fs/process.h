@@ -31,6 +31,7 @@ enum {
 enum {
     HUSH_EXIT_UNMOUNTED = 0, /* the connection ended: all end */
     HUSH_EXIT_CONFIG = 3,    /* cannot start with this configuration: all end if it never served */
+    HUSH_EXIT_RELOAD = 74,     /* read the configuration again, then start another one */
     HUSH_EXIT_RESTART = 75,  /* start another one at once (EX_TEMPFAIL) */
 };
 
@@ -109,6 +110,8 @@ struct hush_state {
     struct hush_reload reload;
     uint64_t key[2];  /* random: for node ids and names' hashes; the same in every worker */
     uint64_t started_ns;
+    uint32_t open_mode;     /* of the worker that answered INIT: the kernel holds it to that */
+    uint32_t served_config; /* config_generation of the worker that served last; 0: none did */
     char mount_path[PATH_MAX];
     _Atomic uint32_t stage_busy; /* read(2) lands in stage: no instant at which only a dead process had it */
     _Atomic uint32_t stage_applied; /* as hush_slot.applied, for a FORGET, which stays in stage */

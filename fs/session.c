@@ -63,8 +63,7 @@ static ssize_t session_fail(int err)
     return -1;
 }
 
-/* -- Requests ------------------------------------------------------------------------------------
- */
+/* -- Requests ---------------------------------------------------------------------------------- */
 
 static struct fuse_in_header session_header(const void *bytes)
 {
@@ -222,8 +221,7 @@ static ssize_t session_read(int fd, void *buf, size_t size, void *userdata)
     return got;
 }
 
-/* -- Replies -------------------------------------------------------------------------------------
- */
+/* -- Replies ----------------------------------------------------------------------------------- */
 
 static ssize_t iov_size(const struct iovec *iov, int count)
 {
@@ -293,8 +291,7 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userda
     return n;
 }
 
-/* -- A session -----------------------------------------------------------------------------------
- */
+/* -- A session --------------------------------------------------------------------------------- */
 
 /* The dead worker was between read(2) and the slot, or at a FORGET. */
 static void session_recover_stage(struct hush_session *s, int fd)

@@ -111,7 +111,7 @@ static bool arena_slot_sound(const struct hush_arena *arena, const struct arena_
     const uint32_t top = atomic_load(&arena->header->unit_top);
     uint32_t end;
 
-    if (slot->type < HUSH_BLOCK_VALUE || slot->type > HUSH_BLOCK_DIRECTORY || slot->first > top ||
+    if (slot->type == HUSH_BLOCK_NONE || slot->first > top ||
         slot->size > (uint64_t)(top - slot->first) * ARENA_UNIT)
         return false;
     end = slot->first + arena_units(slot->size);
@@ -239,6 +239,17 @@ void hush_arena_publish(struct hush_arena *arena, hush_block block)
         atomic_store_explicit(&slot->published, 1, memory_order_release);
 }
 
+/* False: released already, a caller's mistake that must not free somebody else's units. */
+static bool arena_is_used(struct hush_arena *arena, hush_block block)
+{
+    bool used;
+
+    hush_lock_scope(&arena->lock);
+    used = hush_bitmap_get(&arena->slot_map, block - 1);
+    assert(used);
+    return used;
+}
+
 void hush_arena_release(struct hush_arena *arena, hush_block block)
 {
     struct arena_slot *slot;
@@ -246,7 +257,7 @@ void hush_arena_release(struct hush_arena *arena, hush_block block)
     if (block == 0)
         return;
     slot = arena_slot(arena, block);
-    if (slot == NULL)
+    if (slot == NULL || !arena_is_used(arena, block))
         return;
     atomic_store(&slot->published, 0); /* before the wipe: half a secret is none */
     hush_wipe(arena->units + (size_t)slot->first * ARENA_UNIT, slot->size);

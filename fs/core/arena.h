@@ -25,7 +25,8 @@ struct hush_arena;
 typedef uint32_t hush_block; /* the slot's index + 1; 0: none. The same in every process. */
 
 enum hush_block_type {
-    HUSH_BLOCK_VALUE = 1,
+    HUSH_BLOCK_NONE, /* a free slot */
+    HUSH_BLOCK_VALUE,
     HUSH_BLOCK_SNAPSHOT,
     HUSH_BLOCK_DIRECTORY,
     HUSH_BLOCK_LISTING
@@ -72,7 +73,7 @@ struct hush_arena_usage {
 };
 struct hush_arena_usage hush_arena_usage(struct hush_arena *arena);
 
-/* True if writev() can take bytes of this arena as they are; else copy, send, wipe the copy. */
+/* True if writev() to /dev/fuse takes bytes of this arena as they are; else copy, send, wipe the copy. */
 bool hush_arena_is_plain(const struct hush_arena *arena);
 
 #endif

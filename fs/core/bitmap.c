@@ -42,30 +42,35 @@ uint32_t hush_bitmap_seek(const struct hush_bitmap *map, uint32_t from, uint32_t
     return found < end ? (uint32_t)found : end;
 }
 
-/* The first clear run of size bits within from..end-1, or end. */
-static uint32_t bitmap_find(const struct hush_bitmap *map, uint32_t from, uint32_t end,
-                            uint32_t size)
+bool hush_bitmap_get(const struct hush_bitmap *map, uint32_t bit)
 {
-    while (from < end) {
-        uint32_t first = hush_bitmap_seek(map, from, end, false);
-
-        if (end - first < size)
-            return end;
-        from = hush_bitmap_seek(map, first, first + size, true);
-        if (from == first + size)
-            return first;
-    }
-    return end;
+    return (map->words[bit / WORD_BITS] >> (bit % WORD_BITS) & 1) != 0;
 }
 
-/* The run at the end of what was used, and beyond. */
+/* Set *first to the first clear run of size bits within from..end-1. False: there is none. */
+static bool bitmap_find(const struct hush_bitmap *map, uint32_t from, uint32_t end, uint32_t size,
+                        uint32_t *first)
+{
+    while (from < end) {
+        const uint32_t start = hush_bitmap_seek(map, from, end, false);
+
+        if (end - start < size)
+            return false;
+        from = hush_bitmap_seek(map, start, start + size, true);
+        if (from == start + size) {
+            *first = start;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The run that ends what was used, and the room beyond. */
 static bool bitmap_grow(const struct hush_bitmap *map, uint32_t size, uint32_t *first)
 {
     uint32_t start = map->top;
 
-    while (start > 0 &&
-           (map->words[(start - 1) / WORD_BITS] >> ((start - 1) % WORD_BITS) & 1) == 0 &&
-           map->top - start < size)
+    while (start > 0 && map->top - start < size && !hush_bitmap_get(map, start - 1))
         start--;
     if (map->count - start < size)
         return false;
@@ -75,18 +80,12 @@ static bool bitmap_grow(const struct hush_bitmap *map, uint32_t size, uint32_t *
 
 static bool bitmap_search(const struct hush_bitmap *map, uint32_t size, uint32_t *first)
 {
-    uint32_t found;
+    const uint32_t behind = map->top - map->next < size ? map->top : map->next + size;
 
-    if (map->top - map->used >= size) { /* else it cannot fit below top */
-        found = bitmap_find(map, map->next, map->top, size);
-        if (found == map->top)
-            found = bitmap_find(map, 0, map->top, size);
-        if (found != map->top) {
-            *first = found;
-            return true;
-        }
-    }
-    return bitmap_grow(map, size, first);
+    if (map->top - map->used < size) /* it cannot fit below top */
+        return bitmap_grow(map, size, first);
+    return bitmap_find(map, map->next, map->top, size, first) ||
+           bitmap_find(map, 0, behind, size, first) || bitmap_grow(map, size, first);
 }
 
 bool hush_bitmap_take(struct hush_bitmap *map, uint32_t size, uint32_t *first)

@@ -20,6 +20,8 @@ struct hush_bitmap {
 bool hush_bitmap_init(struct hush_bitmap *map, uint32_t count); /* all clear; false: no memory */
 void hush_bitmap_done(struct hush_bitmap *map);
 
+bool hush_bitmap_get(const struct hush_bitmap *map, uint32_t bit);
+
 /* The first bit of from..end-1 that is value, or end. */
 uint32_t hush_bitmap_seek(const struct hush_bitmap *map, uint32_t from, uint32_t end, bool value);
 

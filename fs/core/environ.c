@@ -7,14 +7,15 @@
  */
 #include "environ.h"
 
-#include "cleanup.h"
 #include "lockmem.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { ENVIRON_MAGIC = 0x48534531 }; /* "HSE1" */
 
@@ -26,14 +27,15 @@ struct environ_header {
 
 struct environ_pair {
     const char *name, *value;
+    size_t position;
     bool repeated; /* the name came before: getenv(3) would give that one */
 };
 
 struct hush_environ {
     void *base;
     size_t map_size;
-    struct environ_pair *pairs; /* in their order */
-    struct environ_pair **sorted;
+    struct environ_pair *pairs;  /* in their order */
+    struct environ_pair *sorted; /* by name */
     size_t count;
 };
 
@@ -51,10 +53,12 @@ static bool environ_stays(const char *entry)
     return false;
 }
 
-/* Is it NAME=VALUE? Anything else is wiped with the rest, but nobody can ask for it. */
-static bool environ_is_pair(const char *entry)
+/*
+ * The '=' of NAME=VALUE, or NULL: anything else is wiped with the rest, but nobody can ask for it.
+ */
+static const char *environ_equals(const char *entry)
 {
-    return entry[0] != '=' && strchr(entry, '=') != NULL;
+    return entry[0] == '=' ? NULL : strchr(entry, '=');
 }
 
 static void environ_copy(char **list, struct environ_header *header)
@@ -63,11 +67,12 @@ static void environ_copy(char **list, struct environ_header *header)
 
     for (; *list != NULL; list++) {
         const size_t size = strlen(*list) + 1;
+        const char *equals = environ_equals(*list);
 
-        if (!environ_is_pair(*list))
+        if (equals == NULL)
             continue;
         memcpy(to, *list, size);
-        *strchr(to, '=') = '\0';
+        to[equals - *list] = '\0';
         to += size;
         header->count++;
     }
@@ -90,39 +95,48 @@ static void environ_clear(char **list)
     *kept = NULL;
 }
 
+static int environ_fill(int fd, char **list)
+{
+    size_t size = 0;
+    struct environ_header *header = hush_lockmem_map(fd, &size);
+
+    if (header == NULL)
+        return -errno;
+    environ_copy(list, header);
+    hush_lockmem_unmap(header, size);
+    return 0;
+}
+
 int hush_environ_capture(void)
 {
     char *none[] = {NULL};
     char **list = environ != NULL ? environ : none;
-    size_t size = sizeof(struct environ_header), map_size = 0;
-    struct environ_header *header;
-    cleanup_close int fd = -1;
-    int out;
+    size_t size = sizeof(struct environ_header);
+    int fd, err;
 
     for (char **entry = list; *entry != NULL; entry++)
         size += strlen(*entry) + 1;
     fd = hush_lockmem_create("hushfs-environ", size);
     if (fd < 0)
         return fd;
-    header = hush_lockmem_map(fd, &map_size);
-    if (header == NULL)
-        return -errno;
-    environ_copy(list, header);
-    hush_lockmem_unmap(header, map_size);
+    err = environ_fill(fd, list);
+    if (err != 0) {
+        (void)close(fd); /* nothing was written */
+        return err;
+    }
     environ_clear(list);
-    out = fd;
-    fd = -1;
-    return out;
+    return fd;
 }
 
+/* By name; within a name in the order in which they were set. */
 static int environ_compare(const void *a, const void *b)
 {
-    const struct environ_pair *const *x = a, *const *y = b;
-    const int order = strcmp((*x)->name, (*y)->name);
+    const struct environ_pair *x = a, *y = b;
+    const int order = strcmp(x->name, y->name);
 
     if (order != 0)
         return order;
-    return *x < *y ? -1 : *x > *y; /* the order in which they were set */
+    return x->position < y->position ? -1 : x->position > y->position;
 }
 
 /* The string at *text, which moves behind it; NULL: it does not end before end. */
@@ -152,12 +166,14 @@ static bool environ_index(struct hush_environ *env)
         env->pairs[i].value = environ_string(&text, end);
         if (env->pairs[i].name == NULL || env->pairs[i].value == NULL)
             return false;
-        env->sorted[i] = &env->pairs[i];
+        env->pairs[i].position = i;
+        env->sorted[i] = env->pairs[i];
     }
     env->count = header->count;
     qsort(env->sorted, env->count, sizeof(env->sorted[0]), environ_compare);
     for (size_t i = 1; i < env->count; i++)
-        env->sorted[i]->repeated = strcmp(env->sorted[i]->name, env->sorted[i - 1]->name) == 0;
+        if (strcmp(env->sorted[i].name, env->sorted[i - 1].name) == 0)
+            env->pairs[env->sorted[i].position].repeated = true;
     return true;
 }
 
@@ -177,7 +193,7 @@ struct hush_environ *hush_environ_map(int fd)
     }
     /* Every variable takes at least two bytes. */
     env->pairs = calloc(env->map_size / 2 + 1, sizeof(env->pairs[0]));
-    env->sorted = calloc(env->map_size / 2 + 1, sizeof(struct environ_pair *));
+    env->sorted = calloc(env->map_size / 2 + 1, sizeof(env->sorted[0]));
     err = env->pairs == NULL || env->sorted == NULL ? ENOMEM : environ_index(env) ? 0 : EINVAL;
     if (err != 0) {
         hush_environ_free(env);
@@ -205,14 +221,14 @@ const char *hush_environ_get(const struct hush_environ *env, const char *name)
     while (low < high) { /* the first that is not below name: the one set first */
         const size_t middle = low + (high - low) / 2;
 
-        if (strcmp(env->sorted[middle]->name, name) < 0)
+        if (strcmp(env->sorted[middle].name, name) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    if (low == env->count || strcmp(env->sorted[low]->name, name) != 0)
+    if (low == env->count || strcmp(env->sorted[low].name, name) != 0)
         return NULL;
-    return env->sorted[low]->value;
+    return env->sorted[low].value;
 }
 
 int hush_environ_each(const struct hush_environ *env,

@@ -65,7 +65,12 @@ static int lockmem_protect(int fd, void *base, size_t size)
         return 0;
     if (madvise(base, size, MADV_DONTDUMP) != 0)
         return -errno;
-    return mlock2(base, size, MLOCK_ONFAULT) == 0 ? 0 : -errno;
+    if (mlock2(base, size, MLOCK_ONFAULT) == 0)
+        return 0;
+    if (errno != EINVAL) /* what glibc makes of ENOSYS: valgrind 3.19 and some filters */
+        return -errno;
+    /* mlock(2) takes all pages at once. */
+    return mlock(base, size) == 0 ? 0 : -errno;
 }
 
 void *hush_lockmem_map(int fd, size_t *size)

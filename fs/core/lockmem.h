@@ -21,7 +21,10 @@ int hush_lockmem_create(const char *name, size_t size);
 void *hush_lockmem_map(int fd, size_t *size);
 void hush_lockmem_unmap(void *base, size_t size); /* NULL ok */
 
-/* True if the kernel's writev() can read the memory of fd itself (memfd_secret: EFAULT). */
+/*
+ * True if every call can read the memory of fd. False (memfd_secret): those that pin pages, such as
+ * writev() to /dev/fuse, fail with EFAULT; plain copies, such as write() to a pipe, work.
+ */
 bool hush_lockmem_is_plain(int fd);
 
 /* Wipe: the one function that does. Never optimised away; size 0 ok. */

@@ -65,15 +65,19 @@ void hush_log(enum hush_log_level level, const char *fmt, ...)
     char line[LOG_LINE_MAX];
     size_t size;
     va_list args;
+    int n;
 
     if ((int)level > atomic_load_explicit(&log_most, memory_order_relaxed))
         return;
     size = log_prefix(line, sizeof(line), level);
     errno = saved;
     va_start(args, fmt);
-    if (vsnprintf(line + size, sizeof(line) - size, fmt, args) < 0)
-        line[size] = '\0';
+    n = vsnprintf(line + size, sizeof(line) - size, fmt, args);
     va_end(args);
+    if (n < 0)
+        line[size] = '\0';
+    else if ((size_t)n >= sizeof(line) - size)
+        memcpy(line + sizeof(line) - sizeof("..."), "...", sizeof("...")); /* it was cut */
     hush_printable(line + size);
     log_write(level, line, strlen(line));
     errno = saved;

@@ -6,7 +6,6 @@
  */
 #include "option.h"
 
-#include "cleanup.h"
 #include "url.h"
 
 #include <errno.h>
@@ -14,6 +13,8 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { OPTION_ERROR_MAX = 160 };
@@ -23,45 +24,44 @@ typedef const char *option_parser(const struct hush_option *row, const char *tex
 typedef void option_printer(const struct hush_option *row, const void *field, char *buf,
                             size_t size);
 
+/* Replace a string; text NULL: by none. */
 static const char *option_keep(const char *text, void *out)
 {
     char **field = out;
-    char *copy = strdup(text);
+    char *copy = text == NULL ? NULL : strdup(text);
 
-    if (copy == NULL)
+    if (text != NULL && copy == NULL)
         return "could not be kept: out of memory";
     free(*field);
     *field = copy;
     return NULL;
 }
 
-/* "" takes an optional string back to unset, as hush_option_text() writes it. */
+/* "" takes an optional string back to unset, which is how hush_option_text() writes that. */
+static bool option_is_unset(const struct hush_option *row, const char *text)
+{
+    return *text == '\0' && row->fallback != NULL && *row->fallback == '\0';
+}
+
 static const char *parse_string(const struct hush_option *row, const char *text, void *out)
 {
-    char **field = out;
-
-    if (*text != '\0' || row->fallback == NULL || *row->fallback != '\0')
-        return option_keep(text, out);
-    free(*field);
-    *field = NULL;
-    return NULL;
+    return option_keep(option_is_unset(row, text) ? NULL : text, out);
 }
 
 static const char *parse_url(const struct hush_option *row, const char *text, void *out)
 {
     const char *fault;
 
-    if (*text == '\0')
-        return row->fallback != NULL && *row->fallback == '\0' ? parse_string(row, text, out)
-                                                               : "must not be empty";
+    if (option_is_unset(row, text))
+        return option_keep(NULL, out);
     fault = hush_url_fault(text);
     return fault != NULL ? fault : option_keep(text, out);
 }
 
 static const char *parse_path(const struct hush_option *row, const char *text, void *out)
 {
-    if (*text == '\0' && row->fallback != NULL && *row->fallback == '\0')
-        return parse_string(row, text, out);
+    if (option_is_unset(row, text))
+        return option_keep(NULL, out);
     if (*text != '/')
         return "must be an absolute path";
     if (strlen(text) >= PATH_MAX)
@@ -155,11 +155,12 @@ static bool option_id(const char *text,
     if (*text == '\0' || (*text >= '0' && *text <= '9'))
         return false;
     for (size_t size = OPTION_NSS_MIN; err == ERANGE && size <= OPTION_NSS_MAX; size *= 4) {
-        cleanup_free char *buf = malloc(size);
+        char *buf = malloc(size);
 
         if (buf == NULL)
             return false;
         err = find(text, buf, size, out);
+        free(buf);
     }
     return err == 0;
 }

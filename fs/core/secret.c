@@ -84,10 +84,10 @@ enum hush_status hush_secret_alloc(struct hush_op *op, size_t size, struct hush_
 enum hush_status hush_secret_new(struct hush_op *op, const void *bytes, size_t size,
                                  struct hush_secret **out)
 {
-    uint8_t *to;
+    uint8_t *to = NULL;
     enum hush_status status = hush_secret_alloc(op, size, out, &to);
 
-    if (status == HUSH_OK && size != 0)
+    if (to != NULL && size != 0)
         memcpy(to, bytes, size);
     return status;
 }

@@ -98,46 +98,64 @@ void hush_text_printf(struct hush_text *text, const char *fmt, ...)
     text->size += (size_t)size;
 }
 
-/* Bytes of the UTF-8 sequence at p, at most left; 0: not one (RFC 3629: no surrogates, shortest).
- */
-static size_t utf8_size(const unsigned char *p, size_t left)
-{
-    static const struct {
-        unsigned char first, last, low, high; /* of the first byte; of the second */
-        size_t size;
-    } rows[] = {
-        {0x00, 0x7f, 0x80, 0xbf, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    size_t row = 0;
+/* The second byte may be low..high, those after it 80..bf (RFC 3629: shortest, no surrogates). */
+static const struct utf8_row {
+    unsigned char first, last; /* of the first byte */
+    unsigned char low, high;
+    size_t size;
+} utf8_rows[] = {
+    {0x00, 0x7f, 0x80, 0xbf, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+    {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+    {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+};
 
-    while (row < sizeof(rows) / sizeof(rows[0]) &&
-           (p[0] < rows[row].first || p[0] > rows[row].last))
-        row++;
-    if (row == sizeof(rows) / sizeof(rows[0]) || rows[row].size > left)
-        return 0;
-    if (rows[row].size > 1 && (p[1] < rows[row].low || p[1] > rows[row].high))
-        return 0;
-    for (size_t i = 2; i < rows[row].size; i++)
-        if (p[i] < 0x80 || p[i] > 0xbf)
-            return 0;
-    return rows[row].size;
+static const struct utf8_row *utf8_find(unsigned char first)
+{
+    for (size_t i = 0; i < sizeof(utf8_rows) / sizeof(utf8_rows[0]); i++)
+        if (first >= utf8_rows[i].first && first <= utf8_rows[i].last)
+            return &utf8_rows[i];
+    return NULL;
 }
 
-static void json_ascii(struct hush_text *text, unsigned char c)
+/* Bytes of the UTF-8 sequence at p, which has left bytes; 0: it is none. */
+static size_t utf8_size(const unsigned char *p, size_t left)
+{
+    const struct utf8_row *row = utf8_find(p[0]);
+
+    if (row == NULL || row->size > left)
+        return 0;
+    if (row->size > 1 && (p[1] < row->low || p[1] > row->high))
+        return 0;
+    for (size_t i = 2; i < row->size; i++)
+        if (p[i] < 0x80 || p[i] > 0xbf)
+            return 0;
+    return row->size;
+}
+
+/* How many bytes of p..end-1 stand for themselves in a JSON string. */
+static size_t json_plain(const unsigned char *p, const unsigned char *end)
+{
+    const unsigned char *start = p;
+
+    while (p < end) {
+        const size_t step = utf8_size(p, (size_t)(end - p));
+
+        if (step == 0 || *p < 0x20 || *p == 0x7f || *p == '"' || *p == '\\')
+            break;
+        p += step;
+    }
+    return (size_t)(p - start);
+}
+
+static void json_escape(struct hush_text *text, unsigned char c)
 {
     static const char names[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
     const char *name = c == '\0' ? NULL : strchr(names, c);
-    char escape[8];
 
     if (name != NULL)
-        (void)snprintf(escape, sizeof(escape), "\\%c", letters[name - names]);
-    else if (c < 0x20 || c == 0x7f)
-        (void)snprintf(escape, sizeof(escape), "\\u%04x", c);
+        hush_text_printf(text, "\\%c", letters[name - names]);
     else
-        (void)snprintf(escape, sizeof(escape), "%c", c);
-    hush_text_puts(text, escape);
+        hush_text_printf(text, "\\u%04x", c < 0x80 ? c : 0xfffd);
 }
 
 void hush_text_json_string(struct hush_text *text, const char *bytes, size_t size)
@@ -146,15 +164,12 @@ void hush_text_json_string(struct hush_text *text, const char *bytes, size_t siz
 
     hush_text_puts(text, "\"");
     while (p < end && !text->failed) {
-        const size_t step = utf8_size(p, (size_t)(end - p));
+        const size_t plain = json_plain(p, end);
 
-        if (step == 0)
-            hush_text_puts(text, "\\ufffd");
-        else if (step == 1)
-            json_ascii(text, *p);
-        else
-            hush_text_append(text, p, step);
-        p += step == 0 ? 1 : step;
+        hush_text_append(text, p, plain);
+        p += plain;
+        if (p < end)
+            json_escape(text, *p++);
     }
     hush_text_puts(text, "\"");
 }

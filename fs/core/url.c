@@ -32,15 +32,27 @@ static bool url_is_loopback(const char *host, bool bracketed)
     return strncmp(host, "127.", 4) == 0 && url_is_address(AF_INET, host);
 }
 
-/* Split "host", "host:port", "[v6]:port". False: malformed. */
+/* "" or ":PORT". */
+static bool url_is_port(const char *text, size_t size)
+{
+    char digits[6] = "";
+    uint64_t port;
+
+    if (size == 0)
+        return true;
+    if (text[0] != ':' || size > sizeof(digits))
+        return false;
+    memcpy(digits, text + 1, size - 1);
+    return hush_parse_u64(digits, URL_PORT_MAX, &port) && port != 0;
+}
+
+/* Split "host", "host:port", "[v6]:port"; the brackets do not go to host. False: malformed. */
 static bool url_split(const char *authority, size_t size, char host[URL_HOST_MAX + 1],
                       bool *bracketed)
 {
     const char *end = authority + size, *start = authority, *stop;
-    char port[6] = "";
-    uint64_t number;
 
-    *bracketed = size > 0 && authority[0] == '[';
+    *bracketed = size != 0 && authority[0] == '[';
     if (*bracketed)
         start++;
     stop = memchr(start, *bracketed ? ']' : ':', (size_t)(end - start));
@@ -54,12 +66,21 @@ static bool url_split(const char *authority, size_t size, char host[URL_HOST_MAX
     host[stop - start] = '\0';
     if (*bracketed)
         stop++;
-    if (stop == end)
-        return true;
-    if (*stop != ':' || (size_t)(end - stop - 1) >= sizeof(port))
-        return false;
-    memcpy(port, stop + 1, (size_t)(end - stop - 1));
-    return hush_parse_u64(port, URL_PORT_MAX, &number) && number != 0;
+    return url_is_port(stop, (size_t)(end - stop));
+}
+
+static bool url_is_host(const char *host, bool bracketed)
+{
+    return bracketed ? url_is_address(AF_INET6, host) : host[strspn(host, URL_NAME_CHARS)] == '\0';
+}
+
+/* No byte that one parser skips and another does not. */
+static bool url_is_plain(const char *url)
+{
+    for (; *url != '\0'; url++)
+        if (*url <= ' ' || *url > '~' || *url == '\\')
+            return false;
+    return true;
 }
 
 const char *hush_url_fault(const char *url)
@@ -72,15 +93,14 @@ const char *hush_url_fault(const char *url)
 
     if (!https && strncasecmp(url, "http://", 7) != 0)
         return "must begin with https:// (or http:// and a loopback host)";
-    for (const char *p = url; *p != '\0'; p++)
-        if (*p <= ' ' || *p > '~' || *p == '\\')
-            return "must be a URL without spaces, backslashes and bytes outside ASCII";
+    if (!url_is_plain(url))
+        return "must be a URL without spaces, backslashes and bytes outside ASCII";
     size = strcspn(authority, "/?#");
     if (memchr(authority, '@', size) != NULL)
         return "must not hold a user or a password";
     if (!url_split(authority, size, host, &bracketed))
         return "must name a host, and a port of 1 to 65535 if any";
-    if (bracketed ? !url_is_address(AF_INET6, host) : host[strspn(host, URL_NAME_CHARS)] != '\0')
+    if (!url_is_host(host, bracketed))
         return "must name a host: a name, an IPv4 address or [an IPv6 address]";
     if (!https && !url_is_loopback(host, bracketed))
         return "must be https:// unless the host is localhost, 127.0.0.0/8 or [::1]";

@@ -73,10 +73,10 @@ void *hush_wipe_realloc(void *block, size_t size)
     }
     old_size = hush_wipe_size(block);
     copy = hush_wipe_malloc(size);
-    if (copy == NULL)
-        return NULL;
-    memcpy(copy, block, old_size < size ? old_size : size);
-    hush_wipe_free(block);
+    if (copy != NULL) {
+        memcpy(copy, block, old_size < size ? old_size : size);
+        hush_wipe_free(block);
+    }
     return copy;
 }
 
@@ -103,9 +103,7 @@ void hush_wipe_free(void *block)
 
 size_t hush_wipe_size(const void *block)
 {
-    const struct wipe_header *header = (const struct wipe_header *)block - 1;
-
-    return block == NULL ? 0 : header->size;
+    return block == NULL ? 0 : ((const struct wipe_header *)block - 1)->size;
 }
 
 static void *wipe_openssl_malloc(size_t size, const char *file, int line)

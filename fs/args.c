@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * args.c - the command line of `hushfs` and what every subcommand says in the same way. main.c and
+ * the cmd_*.c call it.
+ */
+#include "cmd.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+/* clang-format off */
+/* A letter, if it is a capital, is only spelled out on the command line. */
+static const struct option long_options[] = {
+    {"config",     required_argument, NULL, 'c'},
+    {"options",    required_argument, NULL, 'o'},
+    {"mountpoint", required_argument, NULL, 'm'},
+    {"log",        required_argument, NULL, 'L'},
+    {"emit-fd",    required_argument, NULL, 'E'},
+    {"foreground", no_argument,       NULL, 'f'},
+    {"lazy",       no_argument,       NULL, 'l'},
+    {"no-newline", no_argument,       NULL, 'n'},
+    {"json",       no_argument,       NULL, 'J'},
+    {"dump",       no_argument,       NULL, 'D'},
+    {"keys",       no_argument,       NULL, 'K'},
+    {"help",       no_argument,       NULL, 'h'},
+    {0},
+};
+/* clang-format on */
+
+static const char short_options[] = ":c:o:m:flnh";
+
+int hush_cmd_fail(int status, const char *fmt, ...)
+{
+    const int err = errno;
+    va_list args;
+
+    (void)fflush(stdout);
+    (void)fputs("hushfs: ", stderr); /* whom could we tell that this failed? */
+    va_start(args, fmt);
+    errno = err;
+    (void)vfprintf(stderr, fmt, args);
+    va_end(args);
+    (void)fputc('\n', stderr);
+    return status;
+}
+
+int hush_cmd_status(enum hush_status status)
+{
+    static const int codes[HUSH_STATUS_COUNT] = {
+        [HUSH_OK] = HUSH_CMD_DONE,
+        [HUSH_NOT_FOUND] = HUSH_CMD_NOT_FOUND,
+        [HUSH_DENIED] = HUSH_CMD_DENIED,
+        [HUSH_AUTH] = HUSH_CMD_UNAVAILABLE,
+        [HUSH_CONFIG] = HUSH_CMD_CONFIG,
+        [HUSH_UNSUPPORTED] = HUSH_CMD_FAILED,
+        [HUSH_TOO_LARGE] = HUSH_CMD_FAILED,
+        [HUSH_THROTTLED] = HUSH_CMD_UNAVAILABLE,
+        [HUSH_UNAVAILABLE] = HUSH_CMD_UNAVAILABLE,
+        [HUSH_BACKEND] = HUSH_CMD_UNAVAILABLE,
+        [HUSH_TIMEOUT] = HUSH_CMD_UNAVAILABLE,
+        [HUSH_PROTOCOL] = HUSH_CMD_FAILED,
+        [HUSH_CANCELED] = HUSH_CMD_FAILED,
+        [HUSH_NO_MEMORY] = HUSH_CMD_FAILED,
+    };
+
+    return (unsigned)status < HUSH_STATUS_COUNT ? codes[status] : HUSH_CMD_FAILED;
+}
+
+void hush_cmd_config_error(void *ctx, const char *file, unsigned line, const char *text)
+{
+    (void)ctx;
+    if (line == 0)
+        (void)fprintf(stderr, "%s: %s\n", file, text);
+    else
+        (void)fprintf(stderr, "%s:%u: %s\n", file, line, text);
+}
+
+void hush_cmd_protect(void)
+{
+    const struct rlimit none = {0, 0};
+
+    (void)setrlimit(RLIMIT_CORE, &none); /* lowering is always allowed */
+#ifndef HUSH_SANITIZED                   /* the leak sanitizer traces its own process */
+    (void)prctl(PR_SET_DUMPABLE, 0);     /* cannot fail with 0 */
+#endif
+}
+
+void hush_command_help(const struct hush_command *command)
+{
+    (void)printf("usage: hushfs %s %s\n\n%s\n%s%s", command->name, command->usage, command->summary,
+                 command->help[0] == '\0' ? "" : "\n", command->help);
+}
+
+static int usage_fail(const struct hush_command *command, const char *what, const char *which)
+{
+    (void)fprintf(stderr, "hushfs %s: %s%s\nusage: hushfs %s %s\n", command->name, what, which,
+                  command->name, command->usage);
+    return HUSH_CMD_USAGE;
+}
+
+static bool args_set(struct hush_args *args, int letter, const char *text)
+{
+    const struct {
+        int letter;
+        bool *flag;
+        const char **text;
+    } rows[] = {
+        {'c', NULL, &args->config},     {'o', NULL, &args->options},
+        {'m', NULL, &args->mountpoint}, {'L', NULL, &args->log},
+        {'f', &args->foreground, NULL}, {'l', &args->lazy, NULL},
+        {'n', &args->no_newline, NULL}, {'J', &args->json, NULL},
+        {'D', &args->dump, NULL},       {'K', &args->keys, NULL},
+    };
+    uint64_t fd;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rows[i].letter != letter)
+            continue;
+        if (rows[i].flag != NULL)
+            *rows[i].flag = true;
+        else
+            *rows[i].text = text;
+        return true;
+    }
+    if (letter != 'E' || !hush_parse_u64(text, INT_MAX, &fd))
+        return false;
+    args->emit_fd = (int)fd;
+    return true;
+}
+
+bool hush_args_parse(const struct hush_command *command, int argc, char **argv,
+                     struct hush_args *args, int *status)
+{
+    int letter;
+
+    *args = (struct hush_args){.emit_fd = -1};
+    optind = 0; /* begin anew: main() may have used it */
+    while ((letter = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+        if (letter == 'h') {
+            hush_command_help(command);
+            *status = HUSH_CMD_DONE;
+            return false;
+        }
+        const char *given = argv[optind - 1];
+        if (letter == ':')
+            *status = usage_fail(command, "an argument is missing after ", given);
+        else if (letter == '?' || strchr(command->letters, letter) == NULL)
+            *status = usage_fail(command, "it has no such option: ", given);
+        else if (!args_set(args, letter, optarg))
+            *status = usage_fail(command, "this must be a number: ", given);
+        else
+            continue;
+        return false;
+    }
+    args->names = argv + optind;
+    args->count = argc - optind;
+    if (args->count < command->least)
+        *status = usage_fail(command, "an argument is missing", "");
+    else if (command->most >= 0 && args->count > command->most)
+        *status = usage_fail(command, "too many arguments: ", args->names[command->most]);
+    else
+        return true;
+    return false;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd.h - what the subcommands of `hushfs` share. Each is one function in a cmd_*.c and one row of
+ * the table in main.c. One thread; errors go to standard error as "hushfs: …", answers to standard
+ * output and nothing else does.
+ */
+#ifndef HUSH_CMD_H
+#define HUSH_CMD_H
+
+#include "config.h"
+
+#include <stdbool.h>
+
+/* Exit status, the same for every subcommand. */
+enum {
+    HUSH_CMD_DONE = 0,
+    HUSH_CMD_FAILED = 1,
+    HUSH_CMD_USAGE = 2,
+    HUSH_CMD_CONFIG = 3,
+    HUSH_CMD_NOT_FOUND = 4,
+    HUSH_CMD_DENIED = 5,
+    HUSH_CMD_UNAVAILABLE = 6, /* or timed out */
+};
+
+/* The options of all subcommands; a command's row says which are its own. */
+struct hush_args {
+    const char *config;     /* -c; NULL: not given */
+    const char *options;    /* -o */
+    const char *log;        /* --log */
+    const char *mountpoint; /* -m */
+    int emit_fd;            /* --emit-fd; -1: not given */
+    bool foreground, lazy, json, dump, keys, no_newline;
+    char **names; /* what is no option */
+    int count;
+};
+
+struct hush_command {
+    const char *name;
+    const char *usage;   /* behind the name */
+    const char *summary; /* one line */
+    const char *help;    /* the rest of --help, whole lines */
+    const char *letters; /* its options, see args.c */
+    int least, most;     /* names; most < 0: any number */
+    int (*run)(const struct hush_args *args);
+};
+
+/* Read argv, whose [0] is the command's name. False: *status is the exit status (--help is DONE).
+ */
+bool hush_args_parse(const struct hush_command *command, int argc, char **argv,
+                     struct hush_args *args, int *status);
+void hush_command_help(const struct hush_command *command);
+
+/* Say "hushfs: …" and return status. %m works. */
+__attribute__((format(printf, 2, 3))) int hush_cmd_fail(int status, const char *fmt, ...);
+
+/* The exit status for an outcome. */
+int hush_cmd_status(enum hush_status status);
+
+/* For hush_config_load(): "FILE:LINE: TEXT" to standard error. */
+void hush_cmd_config_error(void *ctx, const char *file, unsigned line, const char *text);
+
+/* No core dump, no reader of /proc/PID/mem: call before there is a secret in the process. */
+void hush_cmd_protect(void);
+
+/*
+ * The keys of [mount] that -o (NULL ok) and a mount point (NULL ok) give, as
+ * hush_config_load_over() takes them. False, and it was said, if something in options is not an
+ * option of a mount.
+ */
+bool hush_mount_keys(const char *options, const char *mountpoint, struct hush_pair **keys,
+                     size_t *count);
+void hush_mount_keys_free(struct hush_pair *keys, size_t count);
+
+int hush_cmd_mount(const struct hush_args *args);
+int hush_cmd_umount(const struct hush_args *args);
+int hush_cmd_check(const struct hush_args *args);
+int hush_cmd_get(const struct hush_args *args);
+int hush_cmd_status_show(const struct hush_args *args);
+int hush_cmd_refresh(const struct hush_args *args);
+int hush_cmd_reload(const struct hush_args *args);
+int hush_cmd_providers(const struct hush_args *args);
+
+#endif

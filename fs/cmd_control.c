@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_control.c - `hushfs refresh` and `hushfs reload`: what a mount is asked through its control
+ * file (control.h).
+ */
+#include "cmd.h"
+#include "control.h"
+#include "core/cleanup.h"
+#include "mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+/* Ask; what: for messages. The exit status. */
+static int control_ask(const char *mountpoint, unsigned long request, struct hush_control *control,
+                       const char *what)
+{
+    char path[PATH_MAX + 32];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", mountpoint, HUSH_CONTROL_FILE);
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return hush_cmd_fail(errno == EACCES ? HUSH_CMD_DENIED : HUSH_CMD_FAILED, "'%s': %m", path);
+    if (ioctl(fd, request, control) != 0)
+        return hush_cmd_fail(errno == EACCES || errno == EPERM ? HUSH_CMD_DENIED : HUSH_CMD_FAILED,
+                             "%s: '%s': %m", what, path);
+    if (control->error == HUSH_OK)
+        return HUSH_CMD_DONE;
+    control->text[HUSH_CONTROL_TEXT_MAX - 1] = '\0';
+    const enum hush_status status = (unsigned)control->error < HUSH_STATUS_COUNT
+                                        ? (enum hush_status)control->error
+                                        : HUSH_BACKEND;
+    return hush_cmd_fail(hush_cmd_status(status), "%s: %s", what,
+                         control->text[0] != '\0' ? control->text : hush_status_text(status));
+}
+
+/* The mount of -m or MOUNTPOINT, or the only one, in out. The exit status. */
+static int mount_choose(const struct hush_mounts *mounts, const char *name, char out[PATH_MAX])
+{
+    if (name == NULL && mounts->count == 0)
+        return hush_cmd_fail(HUSH_CMD_NOT_FOUND, "there is no hushfs mount");
+    if (name == NULL && mounts->count > 1)
+        return hush_cmd_fail(HUSH_CMD_USAGE, "there are %zu hushfs mounts: say which",
+                             mounts->count);
+    if (name == NULL) {
+        (void)snprintf(out, PATH_MAX, "%s", mounts->paths[0]);
+        return HUSH_CMD_DONE;
+    }
+    if (!hush_mounts_resolve(name, out))
+        return hush_cmd_fail(HUSH_CMD_FAILED, "'%s': %m", name);
+    if (!hush_mounts_have(mounts, out))
+        return hush_cmd_fail(HUSH_CMD_FAILED, "'%s' is not a hushfs mount", out);
+    return HUSH_CMD_DONE;
+}
+
+/* The mount of an absolute path, by name and if need be by where its links lead. */
+static const char *path_mount(const struct hush_mounts *mounts, const char *path, char *real)
+{
+    const char *mountpoint = hush_mounts_find(mounts, path);
+
+    (void)snprintf(real, PATH_MAX, "%s", path);
+    if (mountpoint != NULL || !hush_mounts_resolve_parent(path, real))
+        return mountpoint;
+    return hush_mounts_find(mounts, real);
+}
+
+static int refresh_one(const struct hush_mounts *mounts, const char *mountpoint, const char *path)
+{
+    struct hush_control control = {0};
+    char real[PATH_MAX];
+    const char *below = path;
+
+    if (path[0] == '/') {
+        mountpoint = path_mount(mounts, path, real);
+        if (mountpoint == NULL)
+            return hush_cmd_fail(HUSH_CMD_FAILED, "'%s' is not below a hushfs mount", path);
+        below = real + strlen(mountpoint);
+        below += strspn(below, "/");
+    }
+    if (strlen(below) >= sizeof(control.path))
+        return hush_cmd_fail(HUSH_CMD_USAGE, "'%s': the path is too long", path);
+    memcpy(control.path, below, strlen(below) + 1);
+    return control_ask(mountpoint, HUSH_CONTROL_REFRESH, &control, path);
+}
+
+static bool any_relative(const struct hush_args *args)
+{
+    for (int i = 0; i < args->count; i++)
+        if (args->names[i][0] != '/')
+            return true;
+    return false;
+}
+
+int hush_cmd_refresh(const struct hush_args *args)
+{
+    struct hush_mounts mounts;
+    char mountpoint[PATH_MAX] = "";
+    int first = HUSH_CMD_DONE;
+
+    if (!hush_mounts_read(&mounts))
+        return hush_cmd_fail(HUSH_CMD_FAILED, "cannot read /proc/self/mountinfo: %m");
+    if (any_relative(args) || args->mountpoint != NULL)
+        first = mount_choose(&mounts, args->mountpoint, mountpoint);
+    if (first == HUSH_CMD_DONE) {
+        for (int i = 0; i < args->count; i++) {
+            const int status = refresh_one(&mounts, mountpoint, args->names[i]);
+            if (first == HUSH_CMD_DONE)
+                first = status; /* the others are tried all the same */
+        }
+    }
+    hush_mounts_free(&mounts);
+    return first;
+}
+
+int hush_cmd_reload(const struct hush_args *args)
+{
+    struct hush_control control = {0};
+    struct hush_mounts mounts;
+    char mountpoint[PATH_MAX];
+
+    if (!hush_mounts_read(&mounts))
+        return hush_cmd_fail(HUSH_CMD_FAILED, "cannot read /proc/self/mountinfo: %m");
+    int status = mount_choose(&mounts, args->count > 0 ? args->names[0] : NULL, mountpoint);
+    if (status == HUSH_CMD_DONE)
+        status = control_ask(mountpoint, HUSH_CONTROL_RELOAD, &control, mountpoint);
+    hush_mounts_free(&mounts);
+    return status;
+}

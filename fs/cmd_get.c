@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_get.c - `hushfs get`: one value to standard output, by path or by reference, asked of its
+ * backend in this process. Values are in locked memory from the backend's answer to write(2).
+ */
+#include "cmd.h"
+#include "core/cleanup.h"
+#include "core/lockmem.h"
+#include "get.h"
+#include "reference.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ARENA_SIZE = 4 << 20, CHUNK_SIZE = 4096 };
+
+static bool write_all(const char *bytes, size_t size)
+{
+    while (size > 0) {
+        const ssize_t n = write(STDOUT_FILENO, bytes, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        bytes += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+/* Through a small buffer that is wiped: write(2) cannot read all kinds of locked memory. */
+static bool write_secret(const struct hush_secret *secret)
+{
+    const uint8_t *bytes = hush_secret_bytes(secret);
+    const size_t size = hush_secret_size(secret);
+    char chunk[CHUNK_SIZE];
+    bool good = true;
+
+    for (size_t done = 0; good && done < size; done += CHUNK_SIZE) {
+        const size_t left = size - done < CHUNK_SIZE ? size - done : CHUNK_SIZE;
+        memcpy(chunk, bytes + done, left);
+        good = write_all(chunk, left);
+    }
+    const int err = errno;
+    hush_wipe(chunk, sizeof(chunk));
+    errno = err;
+    return good;
+}
+
+static int print_secret(const struct hush_secret *secret, bool no_newline)
+{
+    const size_t size = hush_secret_size(secret);
+    const bool ends = size > 0 && hush_secret_bytes(secret)[size - 1] == '\n';
+    const bool newline = !no_newline && !ends && isatty(STDOUT_FILENO) != 0;
+
+    if (!write_secret(secret) || (newline && !write_all("\n", 1)))
+        return hush_cmd_fail(HUSH_CMD_FAILED, "standard output: %m");
+    return HUSH_CMD_DONE;
+}
+
+/* The environment as a source of secrets, and out of this process's own. */
+static bool get_environ(struct hush_get *get)
+{
+    cleanup_close int fd = hush_environ_capture();
+
+    if (fd < 0) {
+        errno = -fd;
+        return false;
+    }
+    get->env = hush_environ_map(fd);
+    return get->env != NULL;
+}
+
+static int get_run(struct hush_get *get, bool no_newline)
+{
+    const char *what = get->what;
+    struct hush_secret *secret = NULL;
+    int status;
+
+    get->arena = hush_arena_new(ARENA_SIZE);
+    if (get->arena == NULL || !get_environ(get)) {
+        status = hush_cmd_fail(HUSH_CMD_FAILED, "cannot get locked memory (see ulimit -l): %m");
+    } else {
+        status = hush_reference_is(what) ? hush_get_reference(get, what, &secret)
+                                         : hush_get_path(get, what, &secret);
+        if (status == HUSH_CMD_DONE)
+            status = print_secret(secret, no_newline);
+        hush_secret_unref(secret);
+        hush_get_close(get);
+    }
+    hush_environ_free(get->env);
+    hush_arena_free(get->arena);
+    return status;
+}
+
+int hush_cmd_get(const struct hush_args *args)
+{
+    const char *file = args->config == NULL ? HUSH_CONFIG_FILE : args->config;
+    struct hush_get get = {.what = args->names[0]};
+    struct hush_config *config = NULL;
+    /* A reference to a type needs no configuration. */
+    const bool optional = args->config == NULL && hush_reference_is(get.what) &&
+                          access(file, F_OK) != 0 && errno == ENOENT;
+
+    hush_cmd_protect();
+    if (!optional) {
+        config = hush_config_load(file, hush_cmd_config_error, NULL);
+        if (config == NULL)
+            return HUSH_CMD_CONFIG;
+    }
+    get.config = config;
+    const int status = get_run(&get, args->no_newline);
+    hush_config_free(config);
+    return status;
+}

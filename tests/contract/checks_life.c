@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * checks_life.c - the tables, open() and close(), threads, watch().
+ */
+#include "contract.h"
+
+#include "core/clock.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum {
+    LIFE_OPENS = 200,
+    LIFE_THREADS = 8,
+    LIFE_FETCHES = 200,
+    LIFE_SETTLE_MS = 400,
+    LIFE_WATCH_MS = 1000,
+    LIFE_FLIP_SIZE = 4096,
+};
+
+/* -- Tables -------------------------------------------------------------------------------------
+ */
+
+static const char life_lower[] = "abcdefghijklmnopqrstuvwxyz";
+
+static void ops_are_complete(struct contract *c)
+{
+    const struct hush_provider_ops *ops = c->ops;
+
+    assert_non_null(ops->open);
+    assert_non_null(ops->close);
+    assert_non_null(ops->fetch);
+    assert_non_null(ops->options);
+    assert_true(ops->size >= sizeof(struct hush_provider));
+    assert_true(ops->name[0] != '\0');
+    assert_int_equal(strspn(ops->name, "abcdefghijklmnopqrstuvwxyz0123456789-"), strlen(ops->name));
+    assert_ptr_equal(hush_provider_find(ops->name), ops);
+    assert_true(ops->summary[0] != '\0' && ops->summary[strlen(ops->summary) - 1] != '.');
+    assert_null(strchr(ops->summary, '\n'));
+}
+
+static void flags_fit_slots(struct contract *c)
+{
+    const struct hush_provider_ops *ops = c->ops;
+
+    assert_int_equal(ops->flags >> 6, 0); /* unknown flags */
+    if (ops->flags & HUSH_LISTS_ALL)
+        assert_non_null(ops->list);
+    if (ops->versions != NULL)
+        assert_true(ops->flags & HUSH_HAS_VERSIONS);
+    if (ops->flags & HUSH_IS_LOCAL)
+        assert_null(ops->renew);
+    assert_int_equal(ops->renew == NULL, ops->revoke == NULL);
+}
+
+static void registry_is_sorted(struct contract *c)
+{
+    bool found = false;
+
+    for (size_t i = 0; hush_providers[i] != NULL; i++) {
+        found = found || hush_providers[i] == c->ops;
+        if (i > 0)
+            assert_true(strcmp(hush_providers[i - 1]->name, hush_providers[i]->name) < 0);
+    }
+    assert_true(found);
+    assert_null(hush_provider_find("no-such-type"));
+}
+
+static void options_are_documented(struct contract *c)
+{
+    const struct hush_option *row = c->ops->options;
+
+    for (; row->name != NULL; row++) {
+        assert_true(strchr(life_lower, row->name[0]) != NULL);
+        assert_int_equal(strspn(row->name, "abcdefghijklmnopqrstuvwxyz0123456789_"),
+                         strlen(row->name));
+        assert_true(row->offset >= sizeof(struct hush_provider) && row->offset < c->ops->size);
+        assert_true(row->help[0] != '\0' && row->help[strlen(row->help) - 1] != '.');
+        assert_true(strchr(life_lower, row->help[0]) != NULL);
+        if (row != c->ops->options)
+            assert_true(strcmp(row[-1].name, row->name) < 0);
+    }
+}
+
+/* -- Open and close -----------------------------------------------------------------------------
+ */
+
+static size_t life_open_fds(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    size_t count = 0;
+
+    assert_non_null(dir);
+    /* cppcheck-suppress readdirCalled ; one thread has this stream */
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
+}
+
+static void open_close_many(struct contract *c)
+{
+    struct hush_provider *first = c->provider;
+    const size_t fds = life_open_fds();
+
+    for (int i = 0; i < LIFE_OPENS; i++) {
+        struct hush_op op;
+
+        c->provider = contract_new_provider(c);
+        hush_op_init(&op, c->arena, CONTRACT_OP_MS);
+        assert_int_equal(hush_provider_open(c->provider, &op), HUSH_OK);
+        contract_expect(c, "alpha", "first value\n", 12);
+        hush_provider_free(c->provider);
+    }
+    c->provider = first;
+    assert_int_equal(life_open_fds(), fds);
+    assert_int_equal(hush_arena_usage(c->arena).blocks, 0);
+}
+
+static void free_without_open(struct contract *c)
+{
+    hush_provider_free(contract_new_provider(c)); /* close() is not due */
+    hush_provider_free(NULL);
+}
+
+static void failures_leak_nothing(struct contract *c)
+{
+    const size_t fds = life_open_fds();
+    struct hush_value value;
+
+    for (int i = 0; i < LIFE_OPENS; i++) {
+        assert_int_equal(contract_fetch(c, "absent", &value), HUSH_NOT_FOUND);
+        assert_int_equal(contract_fetch(c, "too-large", &value), HUSH_TOO_LARGE);
+    }
+    assert_int_equal(life_open_fds(), fds);
+    assert_int_equal(hush_arena_usage(c->arena).blocks, 0);
+}
+
+/* -- Threads ------------------------------------------------------------------------------------
+ */
+
+struct life_readers {
+    struct contract *c;
+    const uint8_t *values[2]; /* what a fetch may give */
+    size_t size;
+    atomic_uint good, bad;
+};
+
+/* cmocka's asserts belong to the main thread: count here. */
+static void *life_read(void *ctx)
+{
+    struct life_readers *readers = ctx;
+
+    for (int i = 0; i < LIFE_FETCHES; i++) {
+        struct hush_value value = {0};
+        bool good =
+            contract_fetch(readers->c, "alpha", &value) == HUSH_OK &&
+            hush_secret_size(value.secret) == readers->size &&
+            (memcmp(hush_secret_bytes(value.secret), readers->values[0], readers->size) == 0 ||
+             memcmp(hush_secret_bytes(value.secret), readers->values[1], readers->size) == 0);
+
+        atomic_fetch_add(good ? &readers->good : &readers->bad, 1);
+        hush_value_clear(&value);
+    }
+    return NULL;
+}
+
+/* Read on 8 threads while meanwhile() runs; every fetch must be one of the two values, whole. */
+static void life_race(struct life_readers *readers, void (*meanwhile)(struct life_readers *readers))
+{
+    pthread_t threads[LIFE_THREADS];
+
+    for (int i = 0; i < LIFE_THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, life_read, readers), 0);
+    if (meanwhile != NULL)
+        meanwhile(readers);
+    for (int i = 0; i < LIFE_THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_int_equal(readers->bad, 0);
+    assert_int_equal(readers->good, LIFE_THREADS * LIFE_FETCHES);
+    assert_int_equal(hush_arena_usage(readers->c->arena).blocks, 0);
+}
+
+static void threads_fetch(struct contract *c)
+{
+    const uint8_t *value = (const uint8_t *)"first value\n";
+    struct life_readers readers = {.c = c, .values = {value, value}, .size = 12};
+
+    life_race(&readers, NULL);
+}
+
+static void life_flip(struct life_readers *readers)
+{
+    for (unsigned i = 0;
+         atomic_load(&readers->good) + atomic_load(&readers->bad) < LIFE_THREADS * LIFE_FETCHES;
+         i++)
+        readers->c->fixture->put(readers->c, "alpha", readers->values[i % 2], readers->size);
+}
+
+static void threads_see_whole_values(struct contract *c)
+{
+    static uint8_t a[LIFE_FLIP_SIZE], b[LIFE_FLIP_SIZE];
+    struct life_readers readers = {.c = c, .values = {a, b}, .size = LIFE_FLIP_SIZE};
+
+    memset(a, 'a', sizeof(a));
+    memset(b, 'b', sizeof(b));
+    c->fixture->put(c, "alpha", a, sizeof(a));
+    life_race(&readers, life_flip);
+}
+
+/* -- Watch --------------------------------------------------------------------------------------
+ */
+
+struct life_watch {
+    struct contract *c;
+    struct hush_op op;
+    pthread_t thread;
+    atomic_uint alpha; /* reports that include alpha */
+    enum hush_status status;
+};
+
+static bool life_has_watch(const struct contract_fixture *fixture,
+                           const struct hush_provider_ops *ops)
+{
+    return ops->watch != NULL && fixture->put != NULL;
+}
+
+static void life_changed(void *ctx, const char *path)
+{
+    struct life_watch *watch = ctx;
+
+    if (path[0] == '\0' || strcmp(path, "alpha") == 0)
+        atomic_fetch_add(&watch->alpha, 1);
+}
+
+static void *life_watch(void *ctx)
+{
+    struct life_watch *watch = ctx;
+
+    watch->status = watch->c->ops->watch(watch->c->provider, &watch->op, life_changed, watch);
+    return NULL;
+}
+
+static void life_watch_start(struct life_watch *watch, struct contract *c)
+{
+    watch->c = c;
+    hush_op_init(&watch->op, c->arena, 0);
+    assert_int_equal(pthread_create(&watch->thread, NULL, life_watch, watch), 0);
+    contract_sleep_ms(LIFE_SETTLE_MS);
+}
+
+static void life_watch_end(struct life_watch *watch)
+{
+    const uint64_t start_ns = hush_now_ns();
+
+    hush_op_cancel(&watch->op);
+    assert_int_equal(pthread_join(watch->thread, NULL), 0);
+    assert_int_equal(watch->status, HUSH_CANCELED);
+    assert_true(hush_now_ns() - start_ns < HUSH_NS_PER_S / 2);
+}
+
+static bool life_watch_reports(struct life_watch *watch, unsigned before)
+{
+    for (int ms = 0; ms < LIFE_WATCH_MS; ms += 10) {
+        if (atomic_load(&watch->alpha) > before)
+            return true;
+        contract_sleep_ms(10);
+    }
+    return false;
+}
+
+static void watch_reports_changes(struct contract *c)
+{
+    struct life_watch watch = {0};
+    unsigned before;
+
+    life_watch_start(&watch, c);
+    before = atomic_load(&watch.alpha);
+    c->fixture->put(c, "alpha", "changed", 7);
+    assert_true(life_watch_reports(&watch, before));
+    contract_sleep_ms(LIFE_SETTLE_MS);
+    before = atomic_load(&watch.alpha);
+    c->fixture->put(c, "alpha", NULL, 0);
+    assert_true(life_watch_reports(&watch, before));
+    life_watch_end(&watch);
+}
+
+static void watch_ends(struct contract *c)
+{
+    const size_t fds = life_open_fds();
+
+    for (int i = 0; i < 3; i++) {
+        struct life_watch watch = {0};
+
+        life_watch_start(&watch, c);
+        life_watch_end(&watch);
+    }
+    assert_int_equal(life_open_fds(), fds);
+}
+
+const struct contract_check contract_life_checks[] = {
+    {"ops_are_complete", ops_are_complete, NULL},
+    {"flags_fit_slots", flags_fit_slots, NULL},
+    {"registry_is_sorted", registry_is_sorted, NULL},
+    {"options_are_documented", options_are_documented, NULL},
+    {"open_close_many", open_close_many, NULL},
+    {"free_without_open", free_without_open, NULL},
+    {"failures_leak_nothing", failures_leak_nothing, NULL},
+    {"threads_fetch", threads_fetch, NULL},
+    {"threads_see_whole_values", threads_see_whole_values, contract_can_put},
+    {"watch_reports_changes", watch_reports_changes, life_has_watch},
+    {"watch_ends", watch_ends, life_has_watch},
+    {NULL, NULL, NULL},
+};

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the end-to-end tests; see harness.py."""
+
+import faulthandler
+import signal
+import threading
+
+import harness
+import pytest
+
+
+@pytest.fixture
+def mount():
+    """A factory of mounts (harness.Mount): mount(files={...}, ...)."""
+    mounts = harness.Mounts()
+    yield mounts
+    mounts.close()
+
+
+@pytest.fixture(scope="module")
+def module_mount():
+    """The same for a mount that all tests of a module share."""
+    mounts = harness.Mounts()
+    yield mounts
+    mounts.close()
+
+
+@pytest.fixture(params=["checked", "kernel"], scope="module")
+def open_mode(request):
+    return request.param
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session():
+    """Mounts must be seen by the tests' children only where the tests are, and tools go at the end."""
+    faulthandler.enable()
+    yield
+    harness.drop_cache()
+
+
+class Watchdog:
+    """Ends a test that hangs: an exception in the main thread first; if that does not help (a system
+    call that waits for a mount) the mounts are aborted; in the end the whole process."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.abort = threading.Timer(seconds + 10, self.abort_mounts)
+        self.abort.daemon = True
+
+    def alarm(self, *_):
+        pytest.fail(f"not done after {self.seconds:.0f} s")
+
+    @staticmethod
+    def abort_mounts():
+        for mount in list(harness.Mount.live):
+            harness.force_umount(mount.path)
+
+    def __enter__(self):
+        self.old = signal.signal(signal.SIGALRM, self.alarm)
+        signal.setitimer(signal.ITIMER_REAL, self.seconds)
+        self.abort.start()
+        faulthandler.dump_traceback_later(self.seconds + 60, exit=True)
+
+    def __exit__(self, *exc):
+        faulthandler.cancel_dump_traceback_later()
+        self.abort.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self.old)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    marker = item.get_closest_marker("timeout")
+    seconds = (marker.args[0] if marker else 60) * harness.SLACK
+    with Watchdog(seconds):
+        yield

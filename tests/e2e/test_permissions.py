@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may read what: owner, group and mode, by instance and by rule, for every kind of caller; and a
+tightened rule acts at once."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+
+import harness
+import pytest
+from harness import ADM, DAEMON, NOBODY, WWW, libc, outcome, require, run_as
+
+SECRET = b"value of the secret"
+
+
+def reader(path):
+    return lambda: harness.read(path) == SECRET or pytest.fail("wrong bytes")
+
+
+def as_setfsuid(path, uid):
+    """Root that reads as somebody else, as a careful setuid program does."""
+
+    def attempt():
+        libc.setfsgid(uid)
+        libc.setfsuid(uid)
+        assert libc.setfsuid(ctypes.c_uint32(-1)) == uid
+        return reader(path)()
+
+    return run_as(0, 0, [], attempt)
+
+
+def as_setuid_program(path, uid):
+    """A setuid-root cat, run by uid."""
+    program = harness.cache_dir() / "setuid-cat"
+    if not program.exists():
+        shutil.copy(require("cat"), program)
+        os.chown(program, 0, 0)
+        program.chmod(0o4755)
+    status = os.statvfs(program)
+    if status.f_flag & os.ST_NOSUID:
+        harness.missing("a temporary directory without nosuid")
+
+    def attempt():
+        done = subprocess.run([program, path], capture_output=True)
+        if done.returncode:
+            raise PermissionError(13, done.stderr.decode())
+        assert done.stdout == SECRET
+
+    return run_as(uid, uid, [], attempt)
+
+
+def as_namespace_root(path, uid):
+    """"Root" of a user namespace that uid made."""
+    unshare = require("unshare")
+
+    def attempt():
+        done = subprocess.run([unshare, "-Ur", "cat", path], capture_output=True)
+        if b"unshare" in done.stderr:
+            pytest.skip("user namespaces are not allowed here")
+        if done.returncode:
+            raise PermissionError(13, done.stderr.decode())
+        assert done.stdout == SECRET
+
+    return run_as(uid, uid, [], attempt)
+
+
+CALLERS = {
+    # caller: (how, mode 0400, 0640, 0604, 0644) of a file www-data:adm
+    "owner": (lambda p: run_as(WWW, WWW, [], reader(p)), "ok", "ok", "ok", "ok"),
+    "primary group": (lambda p: run_as(NOBODY, ADM, [], reader(p)), "EACCES", "ok", "EACCES", "ok"),
+    "supplementary group": (lambda p: run_as(NOBODY, NOBODY, [ADM], reader(p)), "EACCES", "ok", "EACCES", "ok"),
+    "other": (lambda p: run_as(NOBODY, NOBODY, [], reader(p)), "EACCES", "EACCES", "ok", "ok"),
+    "worker's user": (lambda p: run_as(DAEMON, DAEMON, [], reader(p)), "EACCES", "EACCES", "ok", "ok"),
+    "root": (lambda p: run_as(0, 0, [], reader(p)), "ok", "ok", "ok", "ok"),
+    "root without capabilities": (lambda p: run_as(0, 0, [], reader(p), False), "EACCES", "EACCES", "ok", "ok"),
+    "root as nobody (setfsuid)": (lambda p: as_setfsuid(p, NOBODY), "EACCES", "EACCES", "ok", "ok"),
+    "setuid root, by nobody": (lambda p: as_setuid_program(p, NOBODY), "ok", "ok", "ok", "ok"),
+    "namespace root, by nobody": (lambda p: as_namespace_root(p, NOBODY), "EACCES", "EACCES", "ok", "ok"),
+    "namespace root, by the owner": (lambda p: as_namespace_root(p, WWW), "ok", "ok", "ok", "ok"),
+}
+MODES = ("0400", "0640", "0604", "0644")
+
+
+@pytest.fixture(scope="module")
+def table(module_mount, open_mode):
+    """m0400/secret … each with its mode by a rule; the owner is the instance's."""
+    return module_mount(
+        files={f"m{mode}/{temperature}": SECRET for mode in MODES for temperature in ("warm", "cold")},
+        mount_options={"open": open_mode},
+        options={"owner": "www-data", "group": "adm"},
+        sections={f"path/s/m{mode}/*": {"mode": mode} for mode in MODES},
+    )
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("mode", MODES)
+def test_who_may_read(table, mode, caller):
+    how, *expected = CALLERS[caller]
+    wanted = expected[MODES.index(mode)]
+    path = table / f"m{mode}/warm"
+    assert harness.read(path) == SECRET  # root was here: everything is cached
+    assert outcome(lambda: how(path)) == wanted
+    if wanted == "ok":
+        return
+    # And where nobody was before. Each caller is refused; none changes that for the next.
+    assert outcome(lambda: how(table / f"m{mode}/cold")) == wanted
+
+
+def test_attributes_are_the_same_for_all(table):
+    """stat(2) tells each caller the same (I8)."""
+    for mode in MODES:
+        path = table / f"m{mode}/warm"
+        seen = [
+            run_as(uid, uid, [], lambda: tuple(os.stat(path))[:7]) for uid in (0, WWW, NOBODY, DAEMON)
+        ]
+        assert len(set(seen)) == 1
+        assert f"{seen[0][0] & 0o7777:04o}" == mode and seen[0][4:6] == (WWW, ADM)
+
+
+def test_rules_by_glob(mount):
+    """The most specific rule wins, key by key."""
+    m = mount(
+        files={n: SECRET for n in ("plain", "tls/key", "tls/site/key", "tls/site/cert", "other/key")},
+        options={"mode": "0600", "group": "adm"},
+        sections={
+            "path/s/tls/**": {"group": "www-data", "mode": "0640"},
+            "path/s/tls/*/cert": {"mode": "0444"},
+            "path/s/tls/site/key": {"owner": "nobody"},
+            "path/s/*/key": {"mode": "0440"},
+        },
+    )
+
+    def shown(name):
+        st = os.stat(m / name)
+        return f"{st.st_mode & 0o7777:04o} {st.st_uid}:{st.st_gid}"
+
+    assert shown("plain") == f"0600 0:{ADM}"
+    assert shown("tls/key") == f"0640 0:{WWW}"
+    assert shown("tls/site/key") == f"0640 {NOBODY}:{WWW}"
+    assert shown("tls/site/cert") == f"0444 0:{WWW}"
+    assert shown("other/key") == f"0440 0:{ADM}"
+    assert outcome(lambda: run_as(WWW, WWW, [], reader(m / "tls/key"))) == "ok"
+    assert outcome(lambda: run_as(WWW, WWW, [], reader(m / "other/key"))) == "EACCES"
+
+
+def test_directories(mount):
+    """Of the worker's user, who alone may write; group and others as configured."""
+    m = mount(
+        files={"dir/open": SECRET, "closed/secret": SECRET},
+        options={"mode": "0444", "dir_mode": "0751"},
+        sections={"path/s/closed": {"dir_mode": "0750", "group": "www-data"}},
+    )
+    st = os.stat(m / "dir")
+    assert (st.st_mode & 0o7777, st.st_uid) == (0o751, DAEMON)
+    st = os.stat(m / "closed")
+    assert (st.st_mode & 0o7777, st.st_uid, st.st_gid) == (0o750, DAEMON, WWW)
+    assert outcome(lambda: harness.as_nobody(reader(m / "dir/open"))) == "ok"
+    assert outcome(lambda: harness.as_nobody(lambda: os.listdir(m / "dir"))) == "EACCES"
+    assert outcome(lambda: harness.as_nobody(reader(m / "closed/secret"))) == "EACCES"
+    assert outcome(lambda: run_as(WWW, WWW, [], reader(m / "closed/secret"))) == "ok"
+    for uid in (0, DAEMON):
+        assert outcome(lambda: run_as(uid, uid, [], lambda: os.mkdir(m / "dir/new"))) == "EROFS"
+        assert outcome(lambda: run_as(uid, uid, [], lambda: os.rename(m / "dir/open", m / "dir/x"))) == "EROFS"
+
+
+# -- Changes of the configuration -------------------------------------------------------------------------
+
+
+def long_lived(mount, open_mode, **options):
+    """A mount whose kernel timeouts are far longer than the test; read by nobody before."""
+    m = mount(
+        files={"dir/db": SECRET, "dir/other": SECRET},
+        mount_options={"open": open_mode},
+        options={"ttl": "3600", "mode": "0644", "dir_mode": "0755", **options},
+    )
+    assert outcome(lambda: harness.as_nobody(reader(m / "dir/db"))) == "ok"
+    return m
+
+
+@pytest.mark.parametrize("how", ["instance", "rule", "owner", "directory"])
+def test_a_tightened_rule_acts_at_once(mount, open_mode, how):
+    m = long_lived(mount, open_mode)
+    if how == "instance":
+        m.sections["provider/s"]["mode"] = "0600"
+    elif how == "rule":
+        m.sections["path/s/dir/db"] = {"mode": "0600"}
+    elif how == "owner":
+        m.sections["provider/s"].update(mode="0400", owner="www-data")
+    else:
+        m.sections["path/s/dir"] = {"dir_mode": "0700"}
+    m.write_config()
+    m.reload()
+    assert outcome(lambda: harness.as_nobody(reader(m / "dir/db"))) == "EACCES"
+    assert harness.read(m / "dir/db") == SECRET
+    if how == "rule":
+        assert outcome(lambda: harness.as_nobody(reader(m / "dir/other"))) == "ok"
+    if how == "owner":
+        assert outcome(lambda: run_as(WWW, WWW, [], reader(m / "dir/db"))) == "ok"
+
+
+def test_a_loosened_rule_acts_too(mount, open_mode):
+    m = long_lived(mount, open_mode, mode="0644")
+    m.sections["path/s/dir/db"] = {"mode": "0600"}
+    m.write_config()
+    m.reload()
+    assert outcome(lambda: harness.as_nobody(reader(m / "dir/db"))) == "EACCES"
+    del m.sections["path/s/dir/db"]
+    m.write_config()
+    m.reload()
+    assert outcome(lambda: harness.as_nobody(reader(m / "dir/db"))) == "ok"
+
+
+def test_tightened_while_others_read(mount, open_mode):
+    """No reader that may read fails, none that may not succeeds after the reload returned."""
+    m = mount(
+        files={"db": harness.content(1)},
+        mount_options={"open": open_mode},
+        options={"ttl": "3600", "mode": "0644"},
+    )
+    with harness.Reader(m / "db", threads=4, pause_us=200) as root:
+        for mode, expected in (("0600", "EACCES"), ("0644", "ok"), ("0400", "EACCES")):
+            m.sections["provider/s"]["mode"] = mode
+            m.write_config()
+            m.reload()
+            for _ in range(50):
+                assert outcome(lambda: harness.as_nobody(lambda: harness.read(m / "db"))) == expected
+        harness.assert_clean(root.stop(), newest=1)
+
+
+def test_sighup_reloads(mount):
+    m = mount(files={"db": SECRET}, options={"mode": "0644"})
+    m.sections["provider/s"]["mode"] = "0600"
+    m.write_config()
+    generation = m.status()["config_generation"]
+    os.kill(m.keeper(), 1)
+    harness.wait_for(lambda: m.status()["config_generation"] == generation + 1, 5, "the reload")
+    assert outcome(lambda: harness.as_nobody(reader(m / "db"))) == "EACCES"
+
+
+BAD = {
+    "unknown key": "[mount]\npath = {path}\n[provider/s]\ntype = file\nroot = {source}\ncolour = red\n",
+    "unknown section": "[mount]\npath = {path}\n[colour]\nx = 1\n",
+    "bad value": "[mount]\npath = {path}\n[provider/s]\ntype = file\nroot = {source}\nmode = 0999\n",
+    "unknown type": "[mount]\npath = {path}\n[provider/s]\ntype = nothing\n",
+    "duplicate key": "[mount]\npath = {path}\n[provider/s]\ntype = file\nroot = {source}\nttl = 1\nttl = 2\n",
+    "no ini": "this is not a configuration\n",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_configuration_changes_nothing(mount, kind):
+    m = mount(files={"db": SECRET}, options={"mode": "0640", "group": "adm"})
+    good, pids = m.config.read_text(), m.pids()
+    m.write_config(BAD[kind].format(path=m.path, source=m.source))
+    m.expect_log(r"config|reload|hushfs\.conf")
+    done = m.reload(check=False)
+    assert done.returncode == 3
+    assert str(m.config) in done.stderr + done.stdout, "no file name in the message"
+    assert m.status()["config_generation"] == 1 and m.pids()["keeper"] == pids["keeper"]
+    assert outcome(lambda: run_as(NOBODY, ADM, [], reader(m / "db"))) == "ok"
+    assert outcome(lambda: harness.as_nobody(reader(m / "db"))) == "EACCES"
+    # And the next good one is taken.
+    m.write_config(good.replace("0640", "0600"))
+    m.reload()
+    assert outcome(lambda: run_as(NOBODY, ADM, [], reader(m / "db"))) == "EACCES"
+
+
+def test_a_configuration_that_others_can_write_is_refused(mount):
+    m = mount(files={"db": SECRET})
+    m.expect_log(r"config|reload|hushfs\.conf")
+    m.config.chmod(0o666)
+    assert m.reload(check=False).returncode == 3
+    m.config.chmod(0o600)
+    os.chown(m.config, NOBODY, 0)
+    assert m.reload(check=False).returncode == 3
+    os.chown(m.config, 0, 0)
+    m.reload()
+    assert m.status()["config_generation"] == 2
+
+
+def test_an_instance_that_comes_and_one_that_goes(mount, open_mode):
+    m = mount(files={"db": SECRET}, mount_options={"open": open_mode}, options={"ttl": "3600"})
+    fd = os.open(m / "db", os.O_RDONLY)
+    more = m.base / "more"
+    more.mkdir()
+    (more / "new").write_bytes(b"new")
+    m.sections["provider/more"] = {"type": "file", "root": more}
+    m.write_config()
+    m.reload()
+    assert sorted(n for n in os.listdir(m.path) if n != ".hushfs") == ["more", "s"]
+    assert harness.read(m.path / "more" / "new") == b"new"
+    del m.sections["provider/s"]
+    m.write_config()
+    m.reload()
+    assert [n for n in os.listdir(m.path) if n != ".hushfs"] == ["more"]
+    assert outcome(lambda: harness.read(m / "db")) == "ENOENT"
+    assert os.pread(fd, 100, 0) == SECRET
+    os.close(fd)
+
+
+# -- .hushfs -----------------------------------------------------------------------------------------------
+
+
+def control_files(m):
+    return [m.path / ".hushfs" / n for n in os.listdir(m.path / ".hushfs")]
+
+
+def test_control_files_are_for_root_and_the_owner(mount):
+    m = mount(files={"db": SECRET}, mount_options={"owner": "www-data", "mode": "0755"})
+    files = control_files(m)
+    assert {"status", "status.json"} <= {f.name for f in files}
+    directory = m.path / ".hushfs"
+    for who, uid, expected in (("owner", WWW, "ok"), ("nobody", NOBODY, "EACCES"), ("worker", DAEMON, "EACCES")):
+        assert outcome(lambda: run_as(uid, uid, [], lambda: os.listdir(directory))) == expected, who
+        for file in files:
+            got = outcome(lambda: run_as(uid, uid, [], lambda: os.open(file, os.O_RDONLY) and None))
+            assert got == expected, f"{who} {file.name}"
+    assert outcome(lambda: run_as(0, 0, [ADM], lambda: os.listdir(directory), False)) == "EACCES"
+
+
+def test_status_never_shows_a_value(mount):
+    canary = b"canary-of-status-" + os.urandom(8).hex().encode()
+    m = mount(files={"db": canary})
+    harness.read(m / "db")
+    for file in control_files(m):
+        if os.stat(file).st_mode & 0o444 and file.name != "events":
+            assert canary not in harness.read(file), file
+    assert m.secret("db")["state"] == "fresh"
+
+
+def test_the_top_directory(mount):
+    m = mount(mount_options={"owner": "www-data", "group": "adm", "mode": "0750"})
+    st = os.stat(m.path)
+    assert (st.st_mode & 0o777, st.st_gid) == (0o750, ADM)
+    assert outcome(lambda: harness.as_nobody(lambda: os.listdir(m.path))) == "EACCES"
+    assert outcome(lambda: run_as(NOBODY, ADM, [], lambda: os.listdir(m.path))) == "ok"

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test.c - a provider that tests script through files in a directory (option `dir`). It is in no
+ * installed program: only hush_providers_test has it.
+ *
+ *     dir/NAME           the secret NAME; its content is the value. NAME may have folders.
+ *     dir/NAME.version   its version (the first line); without it, a hash of the content
+ *     dir/NAME.fields    exists: the value is a JSON object, given as a map too
+ *     dir/NAME.delay     wait that many milliseconds first
+ *     dir/NAME.hang      wait while this exists (or until cancel or deadline)
+ *     dir/NAME.deaf      exists: such waits ignore cancel and deadline, for at most 60 s
+ *     dir/NAME.error     then fail with this status (UNAVAILABLE, DENIED, …)
+ *     dir/.list.delay, .list.hang, .list.deaf, .list.error    the same for listings
+ *     dir/.unlisted      exists: listings are UNSUPPORTED
+ *     dir/.calls         each call appends a line: "fetch NAME" or "list PREFIX"
+ *
+ * It reads dir and appends to .calls (which the test makes, if the provider runs as another user).
+ */
+#include "core/cleanup.h"
+#include "core/clock.h"
+#include "core/lockmem.h"
+#include "provider.h"
+#include "shared/json.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { TEST_SLICE_MS = 5, TEST_DEAF_MS = 60000, TEST_CONTROL_MAX = 128 };
+
+struct test_provider {
+    struct hush_provider base;
+    char *dir;
+};
+
+static const struct hush_option test_options[] = {
+    HUSH_OPTION(struct test_provider, dir, PATH, NULL, "the directory that scripts the provider"),
+    {0},
+};
+
+static const char *const test_suffixes[] = {".version", ".fields", ".delay",
+                                            ".hang",    ".deaf",   ".error"};
+
+static enum hush_status test_open(struct hush_provider *self, struct hush_op *op)
+{
+    (void)self;
+    (void)op;
+    return HUSH_OK;
+}
+
+static void test_close(struct hush_provider *self)
+{
+    (void)self; /* holds nothing between calls */
+}
+
+/* -- Control files ------------------------------------------------------------------------------
+ */
+
+static char *test_path(const struct test_provider *test, const char *name, const char *suffix)
+{
+    char *path;
+
+    return asprintf(&path, "%s/%s%s", test->dir, name, suffix) < 0 ? NULL : path;
+}
+
+static bool test_exists(const struct test_provider *test, const char *name, const char *suffix)
+{
+    cleanup_free char *path = test_path(test, name, suffix);
+    struct stat st;
+
+    return path != NULL && stat(path, &st) == 0;
+}
+
+/* The first line of a control file; false: there is none. */
+static bool test_control(const struct test_provider *test, const char *name, const char *suffix,
+                         char line[TEST_CONTROL_MAX])
+{
+    cleanup_free char *path = test_path(test, name, suffix);
+    cleanup_close int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, line, TEST_CONTROL_MAX - 1);
+
+    if (got < 0)
+        return false;
+    line[got] = '\0';
+    line[strcspn(line, "\n")] = '\0';
+    return true;
+}
+
+/* One write per line: O_APPEND keeps the lines of several workers apart. */
+static void test_log_call(const struct test_provider *test, const char *what, const char *name)
+{
+    cleanup_free char *path = test_path(test, ".calls", "");
+    cleanup_close int fd = -1;
+    cleanup_free char *line = NULL;
+    int size;
+
+    if (path == NULL)
+        return;
+    fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    size = asprintf(&line, "%s %s\n", what, name);
+    if (size < 0)
+        line = NULL;
+    else if (fd >= 0 && write(fd, line, (size_t)size) != size)
+        hush_wipe(line, (size_t)size); /* a test that counts lines will tell */
+}
+
+static void test_sleep_ms(long ms)
+{
+    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * HUSH_NS_PER_MS};
+
+    (void)nanosleep(&time, NULL);
+}
+
+static enum hush_status test_check_op(struct hush_op *op)
+{
+    if (hush_op_canceled(op))
+        return hush_fail(op, HUSH_CANCELED, "canceled");
+    if (hush_op_left_ms(op) == 0)
+        return hush_fail(op, HUSH_TIMEOUT, "deadline passed");
+    return HUSH_OK;
+}
+
+/* Wait until ready() or, unless deaf, the op ends. */
+static enum hush_status test_wait(const struct test_provider *test, struct hush_op *op,
+                                  const char *name, uint64_t until_ns)
+{
+    const uint64_t end_ns = hush_now_ns() + TEST_DEAF_MS * (uint64_t)HUSH_NS_PER_MS;
+
+    while (until_ns != 0 ? hush_now_ns() < until_ns : test_exists(test, name, ".hang")) {
+        enum hush_status status = test_check_op(op);
+
+        if (test_exists(test, name, ".deaf") ? hush_now_ns() >= end_ns : status != HUSH_OK)
+            return status != HUSH_OK ? status : hush_fail(op, HUSH_TIMEOUT, "deaf for too long");
+        test_sleep_ms(TEST_SLICE_MS);
+    }
+    return HUSH_OK;
+}
+
+static enum hush_status test_scripted_error(struct hush_op *op, const char *text)
+{
+    for (int i = HUSH_OK + 1; i < HUSH_STATUS_COUNT; i++)
+        if (strcmp(text, hush_status_name((enum hush_status)i)) == 0)
+            return hush_fail(op, (enum hush_status)i, "scripted by the test");
+    return hush_fail(op, HUSH_CONFIG, "'%s' is no status", text);
+}
+
+/* Everything that the control files of name say before the call does its work. */
+static enum hush_status test_script(const struct test_provider *test, struct hush_op *op,
+                                    const char *name)
+{
+    char line[TEST_CONTROL_MAX];
+    enum hush_status status = HUSH_OK;
+    uint64_t delay_ms = 0;
+
+    if (test_control(test, name, ".delay", line)) {
+        if (!hush_parse_u64(line, TEST_DEAF_MS, &delay_ms))
+            return hush_fail(op, HUSH_CONFIG, "'%s.delay' holds no number", name);
+        status = test_wait(test, op, name, hush_now_ns() + delay_ms * HUSH_NS_PER_MS);
+    }
+    if (status == HUSH_OK)
+        status = test_wait(test, op, name, 0);
+    if (status == HUSH_OK && test_control(test, name, ".error", line))
+        status = test_scripted_error(op, line);
+    return status;
+}
+
+/* -- Fetch --------------------------------------------------------------------------------------
+ */
+
+static bool test_is_control(const char *name)
+{
+    const char *last = strrchr(name, '/');
+    const size_t size = strlen(name);
+
+    last = last == NULL ? name : last + 1;
+    if (last[0] == '.' || last[0] == '\0')
+        return true;
+    for (size_t i = 0; i < sizeof(test_suffixes) / sizeof(test_suffixes[0]); i++) {
+        const size_t tail = strlen(test_suffixes[i]);
+
+        if (size >= tail && strcmp(name + size - tail, test_suffixes[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Segments that are neither empty nor "." or "..". */
+static bool test_is_name(const char *name)
+{
+    for (;;) {
+        const size_t size = strcspn(name, "/");
+
+        if (size == 0 || (size <= 2 && strspn(name, ".") >= size))
+            return false;
+        if (name[size] == '\0')
+            return true;
+        name += size + 1;
+    }
+}
+
+static enum hush_status test_read(const struct test_provider *test, struct hush_op *op,
+                                  const char *name, struct hush_secret **out)
+{
+    cleanup_free char *path = test_path(test, name, "");
+    cleanup_close int fd = path == NULL ? -1 : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    enum hush_status status;
+    uint8_t *bytes;
+    struct stat st;
+    ssize_t got;
+
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return hush_fail(op, hush_status_from_errno(errno), "'%s': %m", name);
+    if (!S_ISREG(st.st_mode))
+        return hush_fail(op, HUSH_NOT_FOUND, "'%s' is a folder", name);
+    if ((uint64_t)st.st_size > op->secret_max)
+        return hush_fail(op, HUSH_TOO_LARGE, "'%s' is too large", name);
+    status = hush_secret_alloc(op, (size_t)st.st_size, out, &bytes);
+    if (status != HUSH_OK)
+        return status;
+    got = read(fd, bytes, (size_t)st.st_size);
+    if (got == st.st_size)
+        return HUSH_OK;
+    *out = hush_secret_unref(*out);
+    return hush_fail(op, HUSH_BACKEND, "'%s' could not be read: %m", name);
+}
+
+/* Tests replace files faster than time stamps tell, so without NAME.version the content decides. */
+static void test_version(const struct test_provider *test, const char *name,
+                         const struct hush_secret *secret, struct hush_version *out)
+{
+    const uint8_t *bytes = hush_secret_bytes(secret);
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    char line[TEST_CONTROL_MAX];
+
+    for (size_t i = 0; i < hush_secret_size(secret); i++)
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    if (test_control(test, name, ".version", line))
+        (void)snprintf(out->text, sizeof(out->text), "%.*s", HUSH_VERSION_MAX, line);
+    else
+        (void)snprintf(out->text, sizeof(out->text), "%016" PRIx64, hash);
+}
+
+static enum hush_status test_fill(const struct test_provider *test, struct hush_op *op,
+                                  const struct hush_ref *ref, const struct hush_version *if_not,
+                                  struct hush_value *value)
+{
+    enum hush_status status = test_read(test, op, ref->path, &value->secret);
+
+    if (status != HUSH_OK)
+        return status;
+    test_version(test, ref->path, value->secret, &value->meta.version);
+    if (if_not->text[0] != '\0' && strcmp(value->meta.version.text, if_not->text) == 0) {
+        value->secret = hush_secret_unref(value->secret);
+        value->unchanged = true;
+        return HUSH_OK;
+    }
+    if (test_exists(test, ref->path, ".fields"))
+        status = hush_json_fields(op, value->secret, value);
+    return status;
+}
+
+static enum hush_status test_fetch(struct hush_provider *self, struct hush_op *op,
+                                   const struct hush_ref *ref, const struct hush_version *if_not,
+                                   struct hush_value *out)
+{
+    const struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
+    struct hush_value value = {0};
+    enum hush_status status;
+
+    test_log_call(test, "fetch", ref->path);
+    if (!test_is_name(ref->path) || test_is_control(ref->path))
+        return hush_fail(op, HUSH_NOT_FOUND, "'%s' is no name of a secret", ref->path);
+    status = test_script(test, op, ref->path);
+    if (status != HUSH_OK)
+        return status;
+    status = test_fill(test, op, ref, if_not, &value);
+    if (status != HUSH_OK) {
+        hush_value_clear(&value);
+        return status;
+    }
+    *out = value;
+    return HUSH_OK;
+}
+
+/* -- List ---------------------------------------------------------------------------------------
+ */
+
+static enum hush_status test_list_dir(struct hush_op *op, DIR *dir, hush_emit_fn *emit, void *ctx)
+{
+    const struct dirent *entry;
+
+    /* cppcheck-suppress readdirCalled ; one thread has this stream */
+    while ((entry = readdir(dir)) != NULL) {
+        const struct hush_entry found = {
+            .name = entry->d_name,
+            .kind = entry->d_type == DT_DIR ? HUSH_KIND_FOLDER : HUSH_KIND_SECRET,
+        };
+        enum hush_status status = test_check_op(op);
+
+        if (status == HUSH_OK && !test_is_control(entry->d_name))
+            status = emit(ctx, &found);
+        if (status != HUSH_OK)
+            return status;
+    }
+    return HUSH_OK;
+}
+
+static enum hush_status test_list(struct hush_provider *self, struct hush_op *op,
+                                  const char *prefix, hush_emit_fn *emit, void *ctx)
+{
+    const struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
+    cleanup_free char *path = test_path(test, prefix, "");
+    enum hush_status status;
+    DIR *dir;
+
+    test_log_call(test, "list", prefix);
+    status = test_script(test, op, ".list");
+    if (status != HUSH_OK)
+        return status;
+    if (test_exists(test, ".unlisted", ""))
+        return hush_fail(op, HUSH_UNSUPPORTED, "listing is switched off by '.unlisted'");
+    if (prefix[0] != '\0' && !test_is_name(prefix))
+        return hush_fail(op, HUSH_NOT_FOUND, "'%s' is no name of a folder", prefix);
+    dir = path == NULL ? NULL : opendir(path);
+    if (dir == NULL)
+        return hush_fail(op, hush_status_from_errno(errno), "'%s': %m", prefix);
+    status = test_list_dir(op, dir, emit, ctx);
+    (void)closedir(dir); /* was opened for reading */
+    return status;
+}
+
+const struct hush_provider_ops hush_provider_test = {
+    .name = "test",
+    .summary = "files that script a backend, for tests",
+    .flags = HUSH_HAS_UNCHANGED | HUSH_IS_LOCAL,
+    .size = sizeof(struct test_provider),
+    .options = test_options,
+    .open = test_open,
+    .close = test_close,
+    .fetch = test_fetch,
+    .list = test_list,
+};

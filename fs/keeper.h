@@ -8,7 +8,7 @@
 
 #include "mountpoint.h"
 #include "process.h"
-#include "spawn.h"
+#include "child.h"
 
 #include <limits.h>
 #include <stdbool.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spawn.h - how the keeper gives up what it does not need, and starts programs with only what they
+ * child.h - how the keeper gives up what it does not need, and starts programs with only what they
  * need: the descriptors named, another user, no capabilities, no way to get any.
  */
-#ifndef HUSH_SPAWN_H
-#define HUSH_SPAWN_H
+#ifndef HUSH_CHILD_H
+#define HUSH_CHILD_H
 
 #include "process.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spawn.c - see spawn.h. Called by keeper.c, which has one thread.
+ * child.c - see child.h. Called by keeper.c, which has one thread.
  */
-#include "spawn.h"
+#include "child.h"
 
 #include "core/log.h"
 #include "core/option.h"

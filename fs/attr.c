@@ -113,7 +113,14 @@ static int xattr_text(const struct hush_snapshot *s, enum xattr which, char *out
 int hush_attr_get(struct hush_fs *fs, const struct hush_node *node, const char *name, char *out,
                   size_t size)
 {
+    static const char *const spaces[] = {"user.", "security.", "system.", "trusted."};
+    bool known = false;
+
     (void)fs;
+    for (size_t i = 0; i < sizeof(spaces) / sizeof(spaces[0]); i++)
+        known = known || strncmp(name, spaces[i], strlen(spaces[i])) == 0;
+    if (!known)
+        return -ENOTSUP;
     if (node->snapshot == NULL)
         return -ENODATA;
     for (int i = 0; i < XATTR_COUNT; i++) {

@@ -292,7 +292,7 @@ static enum hush_verdict decide_open(struct hush_fs *fs, struct hush_request *r,
 
     if (node == NULL)
         return say_error(a, ESTALE);
-    if ((r->flags & O_ACCMODE) != O_RDONLY)
+    if ((r->flags & O_ACCMODE) == O_WRONLY || (r->flags & O_ACCMODE) == O_RDWR)
         return say_error(a, EROFS);
     if (node->kind == HUSH_NODE_FILE || (node->kind == HUSH_NODE_PENDING && !node->directory))
         return open_secret(fs, r, a, node);

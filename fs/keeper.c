@@ -25,9 +25,8 @@
 #include <unistd.h>
 
 enum {
-    BURST =
-        5, /* so many deaths in BURST_S are followed by a restart at once, later ones by a pause */
-    BURST_S = 10,
+    YOUNG_MS = 200, /* a child that lived longer is started again at once; so are … */
+    BURST = 5,      /* … so many younger ones in a row; the next ones after a pause */
     PAUSE_MAX_MS = 1000,
     REPLACE_MS = 1000, /* from SIGTERM to SIGKILL, for a child that is replaced, … */
     END_MS = 2000,     /* … and when all ends */
@@ -105,10 +104,8 @@ static void child_schedule(struct hush_child *child)
     const uint64_t now = hush_now_ns();
     uint64_t pause_ms = 0;
 
-    if (now - child->burst_ns > BURST_S * HUSH_NS_PER_S) {
-        child->burst_ns = now;
+    if (now - child->born_ns > (uint64_t)YOUNG_MS * HUSH_NS_PER_MS)
         child->burst = 0;
-    }
     if (child->replaced)
         child->replaced = false;
     else if (++child->burst > BURST)
@@ -130,12 +127,12 @@ static void child_replace(struct hush_child *child)
     child_end(child, REPLACE_MS);
 }
 
+/* The worker first: what it has answered, it has answered. Then the mount, see keeper_tend(). */
 static void keeper_end(struct hush_keeper *k)
 {
     if (k->end_ns != 0)
         return;
     k->end_ns = keeper_after_ms(UINT64_C(2) * END_MS);
-    hush_mountpoint_umount(&k->mount);
     for (int i = 0; i < HUSH_CHILDREN; i++) {
         k->children[i].start_ns = 0;
         child_end(&k->children[i], END_MS);
@@ -307,14 +304,22 @@ static const struct {
     [HUSH_CHECK] = {"check", check_start, check_died},
 };
 
+/* A worker that ends by itself with a reason of process.h is nobody's worry. */
+static void child_log(int i, pid_t pid, int status)
+{
+    bool expected = i == HUSH_WORKER && WIFEXITED(status) && is_orderly(status);
+
+    hush_log(expected ? HUSH_LOG_INFO : HUSH_LOG_WARNING, "%s %s: pid=%d %s=%d", roles[i].name,
+             expected ? "ended" : "died", (int)pid, WIFSIGNALED(status) ? "signal" : "exit",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
 static void child_died(struct hush_keeper *k, int i, int status)
 {
     struct hush_child *child = &k->children[i];
 
     if (k->end_ns == 0 && !child->replaced && i != HUSH_CHECK)
-        hush_warning("%s died: pid=%d %s=%d", roles[i].name, (int)child->pid,
-                     WIFSIGNALED(status) ? "signal" : "exit",
-                     WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+        child_log(i, child->pid, status);
     child->pid = 0;
     child->kill_ns = 0;
     if (k->end_ns == 0)
@@ -377,10 +382,13 @@ static void keeper_tend(struct hush_keeper *k)
         if (child->pid != 0 || child->start_ns == 0 || now < child->start_ns)
             continue;
         child->start_ns = 0;
+        child->born_ns = hush_now_ns();
         child->pid = roles[i].start(k);
         if (child->pid < 0)
             child_died(k, i, W_EXITCODE(HUSH_SPAWN_FAILED, 0));
     }
+    if (k->end_ns != 0 && k->children[HUSH_WORKER].pid == 0)
+        hush_mountpoint_umount(&k->mount); /* frees a mover that waits for an answer */
 }
 
 static bool keeper_is_over(const struct hush_keeper *k)
@@ -431,6 +439,7 @@ int main(int argc, char **argv)
         .env_fd = -1,
         .ready_fd = -1,
         .mount.clone_fd = -1,
+        .mount.listen_fd = -1,
         .new_config_fd = -1,
         .check_text_fd = -1,
         .old_config_fd = -1,

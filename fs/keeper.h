@@ -24,8 +24,8 @@ struct hush_child {
     pid_t pid;         /* 0: not running */
     uint64_t start_ns; /* when to start it; 0: not at all */
     uint64_t kill_ns;  /* when to send SIGKILL; 0: not at all */
-    uint64_t burst_ns; /* when the first of burst deaths was */
-    unsigned burst;
+    uint64_t born_ns;  /* when it was started last */
+    unsigned burst;    /* deaths of the young, one after the other */
     bool replaced; /* its end is our wish: the next one starts at once */
 };
 

@@ -15,18 +15,25 @@
 #include <linux/openat2.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
 enum { ERROR_SIZE = PATH_MAX + 160, PROBE_MS = 2000, STALE_MAX = 16 };
 
 #define MOUNTPOINT_TYPE "fuse.hushfs"
+
+/* MNT_FORCE ends the connection, so that nobody is left waiting for an answer that will not come.
+ */
+#define MOUNTPOINT_END (MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW)
 
 __attribute__((format(printf, 2, 3))) static bool mountpoint_fail(char *error, const char *fmt, ...)
 {
@@ -84,26 +91,73 @@ static bool mountpoint_id(int fd, char id[24])
     return false;
 }
 
-/* Is id the mount of a hushfs? */
-static bool mountpoint_is_ours(const char *id)
+/* Is id the mount of a hushfs? Then dev, which no other has meanwhile, is "major:minor". */
+static bool mountpoint_find(const char *id, char dev[24])
 {
     cleanup_file FILE *info = fopen("/proc/self/mountinfo", "re");
     cleanup_free char *line = NULL;
     size_t room = 0, size = strlen(id);
+    const char *field;
 
-    while (info != NULL && getline(&line, &room, info) > 0)
-        if (strncmp(line, id, size) == 0 && line[size] == ' ')
-            return strstr(line, " - " MOUNTPOINT_TYPE " ") != NULL;
+    while (info != NULL && getline(&line, &room, info) > 0) {
+        if (strncmp(line, id, size) != 0 || line[size] != ' ')
+            continue;
+        field = strchr(line + size + 1, ' '); /* behind the parent's id */
+        if (field == NULL || strstr(field, " - " MOUNTPOINT_TYPE " ") == NULL)
+            return false;
+        (void)snprintf(dev, 24, "%.*s", (int)strcspn(field + 1, " "), field + 1);
+        return true;
+    }
     return false;
 }
 
 /* -- What is there already --------------------------------------------------------------------- */
 
 /*
- * True if the connection behind fd is dead. In a child, since a mount whose server hangs would hang
- * us; it is not waited for longer than PROBE_MS and may stay, unkillable, until it is answered.
+ * A keeper listens on a name made of dev, so that another can tell a mount that is slow from one
+ * whose keeper died while its mover waited for an answer: that mover cannot die, and with its
+ * /dev/fuse the connection stays up. Nothing is ever said there.
  */
-static bool mountpoint_is_dead(int fd)
+static struct sockaddr_un keeper_name(const char *dev, socklen_t *size)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX}; /* abstract: the path begins with NUL */
+    const int n = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "hushfs-keeper/%s", dev);
+
+    *size = (socklen_t)offsetof(struct sockaddr_un, sun_path) + 1 + (socklen_t)n;
+    return name;
+}
+
+static int keeper_listen(const char *dev)
+{
+    socklen_t size;
+    const struct sockaddr_un name = keeper_name(dev, &size);
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&name, size) != 0 || listen(fd, 1) != 0)
+        hush_warning("cannot listen: another mount may take this one for dead: %m");
+    return fd;
+}
+
+static bool keeper_is_there(const char *dev)
+{
+    socklen_t size, ucred_size = sizeof(struct ucred);
+    const struct sockaddr_un name = keeper_name(dev, &size);
+    cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct ucred peer;
+
+    if (fd < 0)
+        return true; /* not known */
+    if (connect(fd, (const struct sockaddr *)&name, size) != 0)
+        return errno != ECONNREFUSED;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &ucred_size) != 0 || peer.uid == 0;
+}
+
+/*
+ * True if nobody serves the mount behind fd. In a child, since a mount whose server hangs would
+ * hang us; it is not waited for longer than PROBE_MS and may stay, unkillable, until it is
+ * answered.
+ */
+static bool mountpoint_is_dead(int fd, const char *dev)
 {
     const struct timespec pause = {.tv_nsec = 10000000};
     const pid_t pid = fork();
@@ -121,7 +175,7 @@ static bool mountpoint_is_dead(int fd)
         (void)nanosleep(&pause, NULL);
     }
     (void)kill(pid, SIGKILL);
-    return false;
+    return !keeper_is_there(dev);
 }
 
 /* What the kernel calls fd. */
@@ -139,15 +193,15 @@ static bool mountpoint_name(int fd, char out[PATH_MAX])
 /* 1: fd can be mounted on; 0: a dead mount was there and is gone, look again; -1: no. */
 static int mountpoint_judge(struct hush_mountpoint *mp, int fd, const char *path, char *error)
 {
-    char id[24];
+    char id[24], dev[24];
 
     if (!mountpoint_name(fd, mp->path) || !mountpoint_id(fd, id))
         mountpoint_fail(error, "cannot examine mount point '%s': is /proc mounted?", path);
-    else if (!mountpoint_is_ours(id))
+    else if (!mountpoint_find(id, dev))
         return 1;
-    else if (!mountpoint_is_dead(fd))
+    else if (!mountpoint_is_dead(fd, dev))
         mountpoint_fail(error, "'%s' is already mounted (hushfs umount %s)", path, path);
-    else if (umount2(mp->path, MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
+    else if (umount2(mp->path, MOUNTPOINT_END) != 0)
         mountpoint_fail(error, "cannot detach the dead mount on '%s': %m", path);
     else
         return 0;
@@ -230,6 +284,7 @@ bool hush_mountpoint_mount(struct hush_mountpoint *mp, const char *path, int fus
 {
     cleanup_close int dir = mountpoint_claim(mp, path, error);
     cleanup_close int fd = -1;
+    char dev[24];
 
     if (dir < 0)
         return false;
@@ -242,12 +297,16 @@ bool hush_mountpoint_mount(struct hush_mountpoint *mp, const char *path, int fus
         return mountpoint_fail(error, "cannot mount on '%s': %m", path);
     }
     mp->clone_fd = mountpoint_clone(fd);
+    if (mountpoint_find(mp->id, dev))
+        mp->listen_fd = keeper_listen(dev);
     return true;
 }
 
 bool hush_mountpoint_is_mounted(const struct hush_mountpoint *mp)
 {
-    return mp->id[0] != '\0' && mountpoint_is_ours(mp->id);
+    char dev[24];
+
+    return mp->id[0] != '\0' && mountpoint_find(mp->id, dev);
 }
 
 /* Is it what its path leads to? Else umount2() would take away what covers it. */
@@ -264,7 +323,7 @@ void hush_mountpoint_umount(struct hush_mountpoint *mp)
     if (hush_mountpoint_is_mounted(mp)) {
         if (!mountpoint_is_top(mp))
             hush_error("cannot unmount '%s': something is mounted over it", mp->path);
-        else if (umount2(mp->path, MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
+        else if (umount2(mp->path, MOUNTPOINT_END) != 0)
             hush_error("cannot unmount '%s': %m", mp->path);
     }
     if (mp->clone_fd >= 0)

@@ -13,6 +13,7 @@ struct hush_mountpoint {
     char path[PATH_MAX]; /* without symbolic links, as the kernel spells it */
     char id[24];         /* of the mount, as in mountinfo; "": not mounted */
     int clone_fd;        /* O_PATH of a writable clone that no path leads to; -1: none */
+    int listen_fd;       /* says to other keepers that this one lives; -1: none */
 };
 
 /*
@@ -26,7 +27,7 @@ bool hush_mountpoint_mount(struct hush_mountpoint *mp, const char *path, int fus
 /* Is it still there, under its path? */
 bool hush_mountpoint_is_mounted(const struct hush_mountpoint *mp);
 
-/* Detach it if it is still there, close the clone. Open files stay usable while somebody serves. */
+/* Take it away if it is still there, close the clone. Whoever waits for an answer gets an error. */
 void hush_mountpoint_umount(struct hush_mountpoint *mp);
 
 #endif

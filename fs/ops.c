@@ -251,7 +251,9 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
     (void)flags;
     if (fuse_req_ctx(req)->pid == atomic_load(&fs->state->mover_pid) && parent == newparent) {
         pthread_mutex_lock(&fs->lock);
-        err = hush_rotate_renamed(fs, name, newname);
+        err = 0; /* a dead worker switched, and died before it said so */
+        if (hush_session_apply_once(fs->session, hush_session_unique(fs->session)))
+            err = hush_rotate_renamed(fs, name, newname);
         pthread_mutex_unlock(&fs->lock);
     }
     fuse_reply_err(req, err);

@@ -143,8 +143,10 @@ int hush_rotate_renamed(struct hush_fs *fs, const char *from, const char *to)
 
     if (item == NULL || strcmp(last_of(item->path), to) != 0)
         return ENOENT;
+    /* Switched already, since it came late: the kernel may as well. An exchange must not: if it comes
+     * a second time (a command is said again to a new mover) it would put the old one back. */
     if (item->current == node->snapshot)
-        return 0; /* switched already: the kernel may as well */
+        return node->kind == HUSH_NODE_VERSION ? ENOENT : 0;
     if (item->staged != node->snapshot)
         return ENOENT;
     if (node->kind == HUSH_NODE_VERSION)
@@ -233,8 +235,18 @@ static bool await_answer(struct hush_fs *fs, uint64_t id)
     }
 }
 
+/* What was said before this command: a new mover's HELLO, answers to a dead worker. */
+static void drain(struct hush_fs *fs)
+{
+    struct hush_move_packet old;
+
+    while (recv(fs->mover_fd, &old, sizeof(old), MSG_DONTWAIT) > 0)
+        continue;
+}
+
 static void carry_out(struct hush_fs *fs, const struct hush_command *c)
 {
+    drain(fs);
     for (int tries = 0; tries < 3; tries++) {
         if (send(fs->mover_fd, &c->packet, sizeof(c->packet), MSG_NOSIGNAL) < 0 && errno != EINTR) {
             hush_warning("cannot reach the mover: %m");

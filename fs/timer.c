@@ -91,6 +91,13 @@ static void rest(struct hush_fs *fs, uint64_t now_ns, uint64_t sweep_ns)
     (void)pthread_cond_clockwait(&fs->timer, &fs->lock, CLOCK_MONOTONIC, &end);
 }
 
+static bool reload_is_over(const struct hush_fs *fs)
+{
+    const struct hush_reload *reload = &fs->state->reload;
+
+    return atomic_load(&reload->done) == atomic_load(&reload->asked);
+}
+
 static void *timer_thread(void *arg)
 {
     struct hush_fs *fs = arg;
@@ -107,7 +114,7 @@ static void *timer_thread(void *arg)
             sweep(fs, now_ns);
             sweep_ns = now_ns + (uint64_t)SWEEP_MS * HUSH_NS_PER_MS;
         }
-        reloaded = fs->reload_req != NULL && hush_rotate_idle(fs);
+        reloaded = fs->reload_req != NULL && reload_is_over(fs) && hush_rotate_idle(fs);
         pthread_mutex_unlock(&fs->lock);
         hush_gate_answer_woken(fs);
         if (reloaded)

@@ -78,7 +78,7 @@ static uint64_t path_ino(const struct hush_fs *fs, const char *path, enum hush_n
     /* A guess that comes true stays the same node. */
     struct hush_ino_key key = {.kind = kind == HUSH_NODE_GUESS ? HUSH_NODE_DIR : kind,
                                .path = path,
-                               .salt = directory};
+                               .salt = kind == HUSH_NODE_PENDING && directory};
 
     return hush_tree_ino(fs, &key);
 }
@@ -359,6 +359,8 @@ static void adopt_path(struct hush_fs *fs, hush_block block)
             node = path_node_new(fs, item->instance, path, (enum hush_node_kind)r->kind,
                                  r->directory != 0);
     }
+    if (node != NULL && node->block == block)
+        return; /* an instance's own, made a moment ago */
     if (node == NULL || node->block != 0) {
         hush_arena_release(fs->arena, block);
         return;

@@ -300,5 +300,5 @@ int main(int argc, char **argv)
     settle_open_mode(&fs);
     status = serve(&fs);
     finish(&fs);
-    return status;
+    _exit(status); /* what is in the arena stays for the next worker; nothing else is worth freeing */
 }

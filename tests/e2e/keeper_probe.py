@@ -150,6 +150,21 @@ class Keeper:
     def mover(self):
         return eventually(lambda: self.child("hushfs-mover"))
 
+    def stall(self):
+        """Leave the mover waiting in rename(2), which it cannot be killed in."""
+        mover = self.mover()
+        worker = eventually(lambda: self.who()["hellos"] == "1" and self.worker())
+
+        def call():
+            with open(f"/proc/{mover}/syscall") as f:
+                return f.read().split()[0]
+
+        idle = eventually(lambda: (c := call()) != "running" and c)
+        os.kill(worker, signal.SIGUSR1)
+        eventually(lambda: call() not in (idle, "running"))
+        time.sleep(0.1)  # until the worker has it
+        return mover
+
     def all(self):
         return [self.proc.pid, self.worker(), self.mover()]
 

@@ -287,6 +287,33 @@ def test_keeper_killed_and_started_at_once(keeper):
     assert keeper.who()["generation"] == "1"
 
 
+def test_signal_ends_a_mover_that_waits(keeper):
+    keeper.start(config="stall")
+    keeper.stall()
+    pids = keeper.all()
+    keeper.proc.send_signal(signal.SIGTERM)
+    assert keeper.proc.wait(5) == 0
+    all_end(pids)
+    assert not mounts(keeper.mnt)
+
+
+def test_keeper_killed_while_the_mover_waits(keeper):
+    """That mover keeps the connection up, unkillable: the mount hangs, but it is dead."""
+    keeper.start(config="stall")
+    mover = keeper.stall()
+    pids = keeper.all()
+    for pid in (keeper.proc.pid, keeper.worker()):
+        os.kill(pid, signal.SIGKILL)
+    keeper.proc.wait(5)
+    time.sleep(0.3)
+    assert alive(mover)
+    keeper.start()
+    assert keeper.first == "R"
+    all_end(pids)
+    assert len(mounts(keeper.mnt)) == 1
+    assert keeper.who()["generation"] == "1"
+
+
 def test_end_below_another_mount(keeper):
     """What somebody mounted over ours is not ours to take away."""
     keeper.start()

@@ -221,10 +221,8 @@ def test_rename_through_the_mover(keeper):
 def test_worker_killed_during_its_rename(keeper):
     """The mover waits in rename(2) with the directory locked; the next worker frees both."""
     keeper.start(config="stall")
-    mover, worker = keeper.mover(), keeper.worker()
-    os.kill(worker, signal.SIGUSR1)
-    eventually(lambda: status_of(mover)["State"].startswith("D"))
-    os.kill(worker, signal.SIGKILL)
+    mover = keeper.stall()
+    os.kill(keeper.worker(), signal.SIGKILL)
     begin = time.monotonic()
     eventually(lambda: keeper.who()["answers"].split(",")[0] == "0")
     os.stat(keeper.mnt / "pid")

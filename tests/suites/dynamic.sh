@@ -99,9 +99,8 @@ fixed_addresses() {
 
 suite_valgrind() {
     need_build dev
-    tests_of dev | awk '$1 == "unit" { print $2 }' | while read -r name; do
-        [ ! -x "build/dev/bin/$name" ] || echo "build/dev/bin/$name"
-    done >"$logs/valgrind.programs"
+    tests_of dev | awk '$1 == "unit" { print $2 }' | grep -vxF -f <(awk '/^test_/ { print $1 }' tests/suites/valgrind.skip) |
+        sed 's,^,build/dev/bin/,' >"$logs/valgrind.programs"
     sed 's,.*/,,' "$logs/valgrind.programs" >"$logs/valgrind.all"
     : >"$logs/valgrind.bad"
     xargs -r -n 1 -P 2 tests/suites/valgrind-one "$logs" <"$logs/valgrind.programs"

@@ -341,7 +341,7 @@ static void test_leaves_nothing(void **state)
     static char text[TEXT_MAX];
 
     (void)state;
-    if (!MEMSCAN_WORKS)
+    if (!memscan_works())
         skip();
     text[plant(text, "%")] = '\0';
     assert_true(memscan_count(needle, NEEDLE_SIZE) > 0); /* the scan sees what is there */

@@ -7,9 +7,9 @@
 #include "gate.h"
 
 #include "attr.h"
-#include "dotfiles.h"
 #include "core/clock.h"
 #include "core/metrics.h"
+#include "dotfiles.h"
 #include "handle.h"
 #include "item.h"
 #include "snapshot.h"
@@ -41,7 +41,8 @@ static enum hush_verdict say_attr(struct hush_fs *fs, struct hush_answer *a,
     return HUSH_ANSWER;
 }
 
-/* -- The gate of an item ------------------------------------------------------------------------ */
+/* -- The gate of an item ------------------------------------------------------------------------
+ */
 
 static bool passed(struct hush_fs *fs, const struct hush_request *r, const struct hush_item *item)
 {
@@ -66,8 +67,8 @@ static enum hush_verdict say_again(struct hush_fs *fs, const struct hush_request
     return say_error(a, ESTALE);
 }
 
-static enum hush_verdict wait_for(struct hush_fs *fs, struct hush_request *r, struct hush_item *item,
-                                  bool resolve)
+static enum hush_verdict wait_for(struct hush_fs *fs, struct hush_request *r,
+                                  struct hush_item *item, bool resolve)
 {
     if (r->id == 0)
         return HUSH_PARK; /* gate.c makes it one that can wait */
@@ -98,7 +99,8 @@ static enum hush_gate gate_of(struct hush_fs *fs, const struct hush_request *r,
 
     item->used_ns = now_ns;
     /* It waited in vain: what there is may do. */
-    if (r->waited && r->outcome != HUSH_OK && has && now_ns < hush_snapshot_fresh_until(item->current))
+    if (r->waited && r->outcome != HUSH_OK && has &&
+        now_ns < hush_snapshot_fresh_until(item->current))
         return HUSH_GATE_FRESH;
     if (r->waited && r->outcome != HUSH_OK)
         return has && hush_status_keeps_stale(r->outcome) &&
@@ -108,7 +110,8 @@ static enum hush_gate gate_of(struct hush_fs *fs, const struct hush_request *r,
     return hush_item_gate(item, now_ns, r->waited || passed(fs, r, item));
 }
 
-/* -- GETATTR ------------------------------------------------------------------------------------ */
+/* -- GETATTR ------------------------------------------------------------------------------------
+ */
 
 static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r,
                                       struct hush_answer *a, struct hush_node *node)
@@ -211,7 +214,8 @@ static enum hush_verdict decide_attr(struct hush_fs *fs, struct hush_request *r,
     return say_attr(fs, a, node, ATTR_LONG_S);
 }
 
-/* -- OPEN --------------------------------------------------------------------------------------- */
+/* -- OPEN ---------------------------------------------------------------------------------------
+ */
 
 static enum hush_verdict say_open(struct hush_fs *fs, const struct hush_request *r,
                                   struct hush_answer *a, const struct hush_node *node, bool direct)
@@ -240,9 +244,9 @@ static enum hush_verdict say_superseded(struct hush_fs *fs, const struct hush_re
 }
 
 /*
- * node is not the current version. A name that was looked up before a rotation is looked up again; if
- * the same node comes twice from one thread there is no name (a bind mount of the single file), and
- * it gets the current bytes, past the page cache; if the name moved on once more meanwhile, the
+ * node is not the current version. A name that was looked up before a rotation is looked up again;
+ * if the same node comes twice from one thread there is no name (a bind mount of the single file),
+ * and it gets the current bytes, past the page cache; if the name moved on once more meanwhile, the
  * version that the second lookup found is the right one.
  */
 static enum hush_verdict open_superseded(struct hush_fs *fs, const struct hush_request *r,
@@ -280,7 +284,7 @@ static enum hush_verdict open_secret(struct hush_fs *fs, struct hush_request *r,
     case HUSH_GATE_FRESH:
         break;
     }
-    if (node->snapshot == item->current)
+    if (node->snapshot != NULL && node->snapshot == item->current)
         return say_open(fs, r, a, node, false);
     return open_superseded(fs, r, a, node, item);
 }
@@ -304,7 +308,8 @@ static enum hush_verdict decide_open(struct hush_fs *fs, struct hush_request *r,
     return HUSH_ANSWER;
 }
 
-/* -- OPENDIR ------------------------------------------------------------------------------------ */
+/* -- OPENDIR ------------------------------------------------------------------------------------
+ */
 
 static enum hush_verdict say_opendir(struct hush_fs *fs, struct hush_answer *a,
                                      struct hush_node *node)
@@ -327,8 +332,8 @@ static enum hush_verdict opendir_failed(const struct hush_request *r, struct hus
     return say_error(a, status != HUSH_OK ? hush_status_errno(status) : EIO);
 }
 
-/* A listing is shown while it is younger than the ttl (past neg_ttl it is made again meanwhile), and
- * longer if the backend cannot say more: names are no secrets. */
+/* A listing is shown while it is younger than the ttl (past neg_ttl it is made again meanwhile),
+ * and longer if the backend cannot say more: names are no secrets. */
 static enum hush_verdict opendir_folder(struct hush_fs *fs, struct hush_request *r,
                                         struct hush_answer *a, struct hush_node *node)
 {
@@ -392,7 +397,8 @@ static enum hush_verdict decide_opendir(struct hush_fs *fs, struct hush_request 
     return say_error(a, ESTALE); /* not settled: GETATTR comes first on a path walk */
 }
 
-/* -- Refresh ------------------------------------------------------------------------------------ */
+/* -- Refresh ------------------------------------------------------------------------------------
+ */
 
 static enum hush_verdict decide_refresh(struct hush_fs *fs, struct hush_request *r,
                                         struct hush_answer *a)

@@ -18,12 +18,13 @@
 #include <sys/socket.h>
 
 enum {
-    RENAME_WAIT_MS = 500, /* then the worker switches by itself */
+    RENAME_WAIT_MS = 500,  /* then the worker switches by itself */
     ANSWER_WAIT_MS = 2000, /* then the mover's next command is sent */
     ANSWER_SLICE_MS = 100, /* and how soon a worker that ends stops waiting */
 };
 
-/* -- Commands ----------------------------------------------------------------------------------- */
+/* -- Commands -----------------------------------------------------------------------------------
+ */
 
 static struct hush_command *command(struct hush_fs *fs, enum hush_move op)
 {
@@ -70,7 +71,8 @@ static void stage_name(const struct hush_snapshot *s, char *out, size_t size)
     (void)snprintf(out, size, HUSH_STAGE_PREFIX "%016" PRIx64, s->nodes[0].ino);
 }
 
-/* -- Showing ------------------------------------------------------------------------------------ */
+/* -- Showing ------------------------------------------------------------------------------------
+ */
 
 static bool ask_mover(struct hush_fs *fs, const struct hush_item *item)
 {
@@ -143,8 +145,9 @@ int hush_rotate_renamed(struct hush_fs *fs, const char *from, const char *to)
 
     if (item == NULL || strcmp(last_of(item->path), to) != 0)
         return ENOENT;
-    /* Switched already, since it came late: the kernel may as well. An exchange must not: if it comes
-     * a second time (a command is said again to a new mover) it would put the old one back. */
+    /* Switched already, since it came late: the kernel may as well. An exchange must not: if it
+     * comes a second time (a command is said again to a new mover) it would put the old one back.
+     */
     if (item->current == node->snapshot)
         return node->kind == HUSH_NODE_VERSION ? ENOENT : 0;
     if (item->staged != node->snapshot)
@@ -195,7 +198,8 @@ bool hush_rotate_idle(struct hush_fs *fs)
     return fs->commands == NULL && !fs->mover_busy;
 }
 
-/* -- The mover's client: waits on a socket, never in the kernel for our own answer ---------------- */
+/* -- The mover's client: waits on a socket, never in the kernel for our own answer ----------------
+ */
 
 static bool readable(struct hush_fs *fs)
 {
@@ -298,7 +302,8 @@ void hush_rotate_stop(struct hush_fs *fs)
     pthread_cond_broadcast(&fs->moves);
     pthread_mutex_unlock(&fs->lock);
     pthread_join(fs->mover_thread, NULL);
-    DL_FOREACH_SAFE (fs->commands, c, next) {
+    DL_FOREACH_SAFE(fs->commands, c, next)
+    {
         DL_DELETE(fs->commands, c);
         free(c);
     }

@@ -14,8 +14,8 @@
 #include <time.h>
 
 enum {
-    SWEEP_MS = 1000,  /* how often all items are looked at */
-    ACTIVE_MS = 50,   /* while a rename is awaited */
+    SWEEP_MS = 1000,   /* how often all items are looked at */
+    ACTIVE_MS = 50,    /* while a rename is awaited */
     FORGET_MS = 60000, /* an unused name without a value */
 };
 
@@ -56,8 +56,8 @@ static void sweep(struct hush_fs *fs, uint64_t now_ns)
 {
     struct hush_item *item, *next;
 
-    HASH_ITER (hh, fs->items, item, next)
-        sweep_item(fs, item, now_ns);
+    HASH_ITER(hh, fs->items, item, next)
+    sweep_item(fs, item, now_ns);
 }
 
 static bool any_staged(const struct hush_fs *fs)

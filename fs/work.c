@@ -28,7 +28,8 @@ struct hush_job {
     struct hush_job *prev, *next;
 };
 
-/* -- Queueing: with the lock held ---------------------------------------------------------------- */
+/* -- Queueing: with the lock held ----------------------------------------------------------------
+ */
 
 static struct hush_job *job_new(struct hush_instance *instance, unsigned flags)
 {
@@ -77,7 +78,8 @@ void hush_work_abandon(struct hush_job *job)
         hush_op_cancel(&job->op);
 }
 
-/* -- Fetching: without the lock ------------------------------------------------------------------ */
+/* -- Fetching: without the lock ------------------------------------------------------------------
+ */
 
 static enum hush_status decode_field(struct hush_op *op, const struct hush_value *value,
                                      struct hush_field *field)
@@ -153,7 +155,7 @@ static bool fetch_prepare(struct hush_fs *fs, const struct hush_job *job, struct
     if (!hush_item_ref(item, &f->ref))
         return false;
     if (newest != NULL && (can & HUSH_HAS_UNCHANGED) != 0 && (job->flags & HUSH_WORK_WHOLE) == 0)
-        f->if_not = newest->value.meta.version;
+        f->if_not = newest->record->latest;
     f->params = hush_config_params(fs->config, item->path);
     f->directory = item->settings.as == HUSH_AS_DIRECTORY;
     f->may_split = (job->flags & HUSH_WORK_RESOLVE) != 0 && (can & HUSH_HAS_VERSIONS) != 0 &&
@@ -165,8 +167,7 @@ static enum hush_status fetch_call(struct hush_job *job, const struct fetch *f,
                                    struct hush_value *value)
 {
     const struct hush_provider_ops *ops = job->instance->provider->ops;
-    struct hush_ref ref = {
-        .path = f->ref.path, .version = f->ref.version, .params = f->params};
+    struct hush_ref ref = {.path = f->ref.path, .version = f->ref.version, .params = f->params};
     enum hush_status status;
 
     hush_metric_add(HUSH_METRIC_FETCHES, 1);
@@ -202,7 +203,8 @@ static enum hush_status fetch_version(struct hush_fs *fs, struct hush_job *job, 
     return HUSH_OK;
 }
 
-/* -- Listing: without the lock ------------------------------------------------------------------- */
+/* -- Listing: without the lock -------------------------------------------------------------------
+ */
 
 static enum hush_status list_emit(void *ctx, const struct hush_entry *entry)
 {
@@ -234,7 +236,8 @@ static enum hush_status list_call(struct hush_job *job, const char *prefix,
     return status;
 }
 
-/* -- Outcomes ----------------------------------------------------------------------------------- */
+/* -- Outcomes -----------------------------------------------------------------------------------
+ */
 
 static void note_health(struct hush_instance *instance, enum hush_status status,
                         const struct hush_op *op)
@@ -254,10 +257,10 @@ static void note_health(struct hush_instance *instance, enum hush_status status,
 static bool is_folder(enum hush_status fetched, enum hush_status listed,
                       const struct hush_listing *l)
 {
-    if (listed == HUSH_OK)
+    if (listed == HUSH_OK && l != NULL)
         return l->count > 0;
-    return listed == HUSH_DENIED || (listed == HUSH_UNSUPPORTED && fetched == HUSH_NOT_FOUND &&
-                                     l == NULL);
+    return listed == HUSH_DENIED ||
+           (listed == HUSH_UNSUPPORTED && fetched == HUSH_NOT_FOUND && l == NULL);
 }
 
 static void resolve_folder(struct hush_fs *fs, struct hush_job *job, struct hush_listing *l)
@@ -360,7 +363,8 @@ static void run_list(struct hush_fs *fs, struct hush_job *job)
     list_finish(fs, job, status, l);
 }
 
-/* -- Pools -------------------------------------------------------------------------------------- */
+/* -- Pools --------------------------------------------------------------------------------------
+ */
 
 /* Everybody gave up while it stood in the queue. */
 static bool job_is_moot(const struct hush_job *job)

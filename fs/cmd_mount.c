@@ -36,24 +36,20 @@ struct start {
 
 /* -- What the keeper is given ------------------------------------------------------------------ */
 
-/* A link could lead elsewhere by the time of the mount: the keeper follows none. */
+/* The mount point as mountinfo will spell it, in config. */
 static int start_mountpoint(struct start *start)
 {
     struct hush_mount_config *mount = &start->config->mount;
-    char path[PATH_MAX], real[PATH_MAX];
+    char real[PATH_MAX];
 
     if (mount->path == NULL) {
         hush_cmd_config_error(NULL, start->file, 0,
                               "[mount]: 'path' is missing, and no MOUNTPOINT was given");
         return HUSH_CMD_CONFIG;
     }
-    if (!hush_mounts_absolute(mount->path, path))
+    if (!hush_mounts_resolve_parent(mount->path, real)) /* the keeper refuses a link in its place */
         return hush_cmd_fail(HUSH_CMD_FAILED, "mount point '%s': %m", mount->path);
-    if (realpath(mount->path, real) != NULL && strcmp(path, real) != 0)
-        return hush_cmd_fail(HUSH_CMD_FAILED,
-                             "mount point '%s' has a symbolic link in it: give the real path, '%s'",
-                             mount->path, real);
-    char *copy = strdup(path);
+    char *copy = strdup(real);
     if (copy == NULL)
         return hush_cmd_fail(HUSH_CMD_FAILED, "out of memory");
     free(mount->path);
@@ -277,11 +273,14 @@ int hush_cmd_mount(const struct hush_args *args)
                           .config_fd = -1,
                           .env_fd = -1};
     const char *name = args->count > 0 ? args->names[0] : NULL;
+    char mountpoint[PATH_MAX];
     struct hush_pair *keys = NULL;
     size_t count = 0;
 
     hush_cmd_protect();
-    if (!hush_mount_keys(args->options, name, &keys, &count))
+    if (name != NULL && !hush_mounts_resolve_parent(name, mountpoint))
+        return hush_cmd_fail(HUSH_CMD_FAILED, "mount point '%s': %m", name);
+    if (!hush_mount_keys(args->options, name == NULL ? NULL : mountpoint, &keys, &count))
         return HUSH_CMD_USAGE;
     start.config = hush_config_load_over(start.file, keys, count, hush_cmd_config_error, NULL);
     hush_mount_keys_free(keys, count);

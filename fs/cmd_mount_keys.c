@@ -5,7 +5,6 @@
  */
 #include "cmd.h"
 #include "core/cleanup.h"
-#include "mounts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -60,17 +59,6 @@ static bool keys_option(struct hush_pair **keys, size_t *count, char *option)
     return false;
 }
 
-static bool keys_mountpoint(struct hush_pair **keys, size_t *count, const char *mountpoint)
-{
-    char path[PATH_MAX];
-
-    if (hush_mounts_absolute(mountpoint, path) &&
-        keys_add(keys, count, "path", path[0] == '\0' ? "/" : path))
-        return true;
-    (void)hush_cmd_fail(0, "mount point '%s': %m", mountpoint);
-    return false;
-}
-
 void hush_mount_keys_free(struct hush_pair *keys, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -91,7 +79,7 @@ bool hush_mount_keys(const char *options, const char *mountpoint, struct hush_pa
     for (char *rest = copy, *option; good && (option = strsep(&rest, ",")) != NULL;)
         good = is_ignored(option) || keys_option(&list, &used, option);
     if (good && mountpoint != NULL)
-        good = keys_mountpoint(&list, &used, mountpoint);
+        good = keys_add(&list, &used, "path", mountpoint);
     if (!good) {
         hush_mount_keys_free(list, used);
         return false;

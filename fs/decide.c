@@ -25,6 +25,9 @@
 static const double ATTR_MORE_S = 0.1;
 static const double ATTR_LONG_S = 3600;
 
+/* How long one open(2) or stat(2) may take from its gate to its last request. */
+static const uint64_t PASS_NS = HUSH_NS_PER_S / 2;
+
 static enum hush_verdict say_error(struct hush_answer *a, int err)
 {
     a->say = HUSH_SAY_ERROR;
@@ -46,7 +49,9 @@ static enum hush_verdict say_attr(struct hush_fs *fs, struct hush_answer *a,
 
 static bool passed(struct hush_fs *fs, const struct hush_request *r, const struct hush_item *item)
 {
-    return hush_gate_pass(fs, r->tid)->item == hush_gate_item_id(fs, item);
+    const struct hush_pass *p = hush_gate_pass(fs, r->tid);
+
+    return p->item == hush_gate_item_id(fs, item) && hush_now_ns() - p->at_ns < PASS_NS;
 }
 
 /* This thread got past the gate: what follows of the same call does not ask again. */
@@ -57,6 +62,7 @@ static void pass(struct hush_fs *fs, const struct hush_request *r, const struct 
 
     p->item = hush_gate_item_id(fs, item);
     p->retry = retry;
+    p->at_ns = hush_now_ns();
 }
 
 /* ESTALE: the kernel looks the name up again, and finds the node that it is now. */
@@ -89,6 +95,8 @@ static int failure(const struct hush_request *r, const struct hush_item *item)
 
     if (r->waited && r->outcome != HUSH_OK)
         status = r->outcome;
+    if (item->instance == NULL)
+        return ENOENT;
     return status != HUSH_OK ? hush_status_errno(status) : EIO;
 }
 
@@ -98,6 +106,8 @@ static enum hush_gate gate_of(struct hush_fs *fs, const struct hush_request *r,
     bool has = item->current != NULL;
 
     item->used_ns = now_ns;
+    if (item->instance == NULL)
+        return HUSH_GATE_FAIL; /* configured no more */
     /* It waited in vain: what there is may do. */
     if (r->waited && r->outcome != HUSH_OK && has &&
         now_ns < hush_snapshot_fresh_until(item->current))
@@ -183,6 +193,8 @@ static enum hush_verdict attr_guess(struct hush_fs *fs, struct hush_request *r,
     case HUSH_GATE_ASK:
         return wait_for(fs, r, item, true) == HUSH_PARK ? HUSH_PARK : say_error(a, ENOMEM);
     case HUSH_GATE_FAIL:
+        if ((item->kinds & HUSH_MAY_BE_FOLDER) != 0)
+            return say_attr(fs, a, node, 0); /* the walk goes on; OPENDIR says why it ends */
         return say_error(a, failure(r, item));
     case HUSH_GATE_FRESH:
     case HUSH_GATE_STALE:
@@ -372,6 +384,17 @@ static enum hush_verdict opendir_version(struct hush_fs *fs, const struct hush_r
     return HUSH_ANSWER;
 }
 
+/* A name that may be a folder for all we know: `cat` of one that is not there comes here, too. */
+static enum hush_verdict opendir_guess(struct hush_fs *fs, struct hush_answer *a,
+                                       const struct hush_node *node)
+{
+    const struct hush_item *item = hush_item_find(fs, node->path);
+
+    if (item == NULL || (item->kinds & HUSH_MAY_BE_FOLDER) == 0)
+        return say_error(a, ESTALE);
+    return say_error(a, hush_status_errno(item->opendir));
+}
+
 static enum hush_verdict decide_opendir(struct hush_fs *fs, struct hush_request *r,
                                         struct hush_answer *a)
 {
@@ -390,6 +413,7 @@ static enum hush_verdict decide_opendir(struct hush_fs *fs, struct hush_request 
         a->say = HUSH_SAY_OPEN;
         return HUSH_ANSWER;
     case HUSH_NODE_GUESS:
+        return opendir_guess(fs, a, node);
     case HUSH_NODE_PENDING:
     case HUSH_NODE_FILE:
         break;

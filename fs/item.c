@@ -77,7 +77,7 @@ struct hush_item *hush_item_get(struct hush_fs *fs, const char *path, bool versi
 void hush_item_put(struct hush_fs *fs, struct hush_item *item, uint64_t now_ns)
 {
     if (item->current != NULL || item->staged != NULL || item->old != NULL || item->job != NULL ||
-        item->waiters != NULL || now_ns < item->retry_ns)
+        item->waiters != NULL || item->command != 0 || now_ns < item->retry_ns)
         return;
     HASH_DEL(fs->items, item);
     free(item->detail);
@@ -191,7 +191,6 @@ static bool item_fetched(struct hush_fs *fs, struct hush_item *item, struct hush
         item->retry_ns = now_ns + (uint64_t)RETRY_FIRST_MS * HUSH_NS_PER_MS;
         return false;
     }
-    item->staged_ns = now_ns;
     return true;
 }
 
@@ -240,7 +239,7 @@ void hush_item_drop(struct hush_fs *fs, struct hush_item *item)
 
 void hush_item_reap(struct hush_fs *fs, struct hush_snapshot *s)
 {
-    if (s->record->state != HUSH_SNAPSHOT_OLD || hush_snapshot_alive(fs, s))
+    if (s->record->state != HUSH_SNAPSHOT_OLD || hush_snapshot_alive(s))
         return;
     if (s->prev != NULL) /* utlist: a listed element's prev is never NULL */
         DL_DELETE(s->item->old, s); // NOLINT(clang-analyzer-core.NullDereference)

@@ -59,7 +59,6 @@ static void settle_pass(struct hush_fs *fs, pid_t tid, const struct hush_item *i
         return;
     if (!pass->retry)
         pass->item = 0;
-    pass->retry = false;
 }
 
 static int look_secret(struct look *l, struct hush_instance *instance, const char *path)

@@ -5,7 +5,6 @@
 #include "mounts.h"
 
 #include "core/cleanup.h"
-#include "path.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -127,8 +126,12 @@ bool hush_mounts_resolve_parent(const char *path, char out[PATH_MAX])
     parent[size] = '\0';
     char *slash = strrchr(parent, '/');
     const char *name = slash == NULL ? parent : slash + 1;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || name[0] == '\0')
+        return realpath(path, out) != NULL;
     if (slash != NULL)
         *slash = '\0';
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return realpath(path, out) != NULL;
     const char *above = slash == NULL ? "." : parent[0] == '\0' ? "/" : parent;
     if (realpath(above, real) == NULL)
         return false;
@@ -144,17 +147,4 @@ bool hush_mounts_resolve(const char *path, char out[PATH_MAX])
     /* A dead mount answers ENOTCONN, one whose worker has trouble EIO: the name alone is enough. */
     return errno != ENOENT && errno != ENOTDIR && errno != EACCES &&
            hush_mounts_resolve_parent(path, out);
-}
-
-bool hush_mounts_absolute(const char *path, char out[PATH_MAX])
-{
-    char cwd[PATH_MAX] = "", whole[2 * PATH_MAX];
-
-    if (path[0] != '/' && getcwd(cwd, sizeof(cwd)) == NULL)
-        return false;
-    const int size = snprintf(whole, sizeof(whole), "%s/%s", cwd, path);
-    if (size > 0 && (size_t)size < sizeof(whole) && hush_path_fold(whole, out))
-        return true;
-    errno = ENAMETOOLONG;
-    return false;
 }

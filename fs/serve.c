@@ -165,7 +165,7 @@ static void announce(struct hush_fs *fs)
         hush_rotate_forget_all(fs);
     for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next) {
         if (item->staged != NULL)
-            (void)hush_rotate_show(fs, item);
+            hush_rotate_show(fs, item);
     }
     pthread_mutex_unlock(&fs->lock);
     fs->state->served_config = now;

@@ -215,14 +215,11 @@ void hush_snapshot_free(struct hush_fs *fs, struct hush_snapshot *s)
     free(s);
 }
 
-bool hush_snapshot_alive(const struct hush_fs *fs, const struct hush_snapshot *s)
+bool hush_snapshot_alive(const struct hush_snapshot *s)
 {
-    if (s->record->nopen > 0)
-        return true;
-    /* Without OPEN, or through a descriptor of a directory, nodes are all that says it is in use.
-     */
-    return s->record->nlookup > 0 &&
-           (fs->open_mode == HUSH_OPEN_KERNEL || s->nodes[0].kind == HUSH_NODE_VERSION);
+    /* Once it is superseded the kernel forgets a node as soon as nothing refers to it: no descriptor,
+     * no mapping, no bind mount, nobody whose directory it is. */
+    return s->record->nopen > 0 || s->record->nlookup > 0;
 }
 
 bool hush_snapshot_same(const struct hush_snapshot *s, const struct hush_value *value)

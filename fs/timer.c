@@ -60,10 +60,10 @@ static void sweep(struct hush_fs *fs, uint64_t now_ns)
     sweep_item(fs, item, now_ns);
 }
 
-static bool any_staged(const struct hush_fs *fs)
+static bool any_awaited(const struct hush_fs *fs)
 {
     for (const struct hush_item *item = fs->items; item != NULL; item = item->hh.next)
-        if (item->staged != NULL)
+        if (item->command != 0)
             return true;
     return false;
 }
@@ -76,7 +76,7 @@ static void rest(struct hush_fs *fs, uint64_t now_ns, uint64_t sweep_ns)
 
     if (fs->parked != NULL && fs->parked->deadline_ns < until)
         until = fs->parked->deadline_ns;
-    if ((any_staged(fs) || fs->reload_req != NULL) &&
+    if ((any_awaited(fs) || fs->reload_req != NULL) &&
         now_ns + (uint64_t)ACTIVE_MS * HUSH_NS_PER_MS < until)
         until = now_ns + (uint64_t)ACTIVE_MS * HUSH_NS_PER_MS;
     if (until <= now_ns)

@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "hash.h"
 #include "item.h"
+#include "rotate.h"
 #include "snapshot.h"
 
 #include <stdio.h>
@@ -358,6 +359,8 @@ static void adopt_path(struct hush_fs *fs, hush_block block)
         path[r->path_size] = '\0';
         /* An instance that is configured no more has no nodes; an item knows the instance. */
         item = hush_item_get(fs, path, false);
+        if (item != NULL && item->instance == NULL)
+            hush_rotate_forget_top(fs, path);
         if (item != NULL && item->instance != NULL)
             node = hush_tree_path_find(fs, path, (enum hush_node_kind)r->kind, r->directory != 0);
         if (node == NULL && item != NULL && item->instance != NULL)

@@ -252,22 +252,28 @@ static void note_health(struct hush_instance *instance, enum hush_status status,
         instance->detail[0] = '\0';
 }
 
-/* A name is settled as a folder: by its listing, or because nobody may say what it is and the walk
- * must go on (a policy that allows one secret alone refuses everything on the way to it). */
-static bool is_folder(enum hush_status fetched, enum hush_status listed,
-                      const struct hush_listing *l)
+/*
+ * What a name is that is no secret: a folder if it lists something. If it cannot be listed nobody
+ * may say, and a walk must go on through it (a policy that allows one secret alone refuses
+ * everything on the way to it): a failure is never "not found".
+ */
+static unsigned settle_kind(struct hush_item *item, enum hush_status fetched,
+                            enum hush_status listed, const struct hush_listing *l)
 {
-    if (listed == HUSH_OK && l != NULL)
-        return l->count > 0;
-    return listed == HUSH_DENIED ||
-           (listed == HUSH_UNSUPPORTED && fetched == HUSH_NOT_FOUND && l == NULL);
+    if (fetched != HUSH_NOT_FOUND && fetched != HUSH_DENIED)
+        return 0;
+    if (listed == HUSH_NOT_FOUND || (listed == HUSH_OK && (l == NULL || l->count == 0)))
+        return 0;
+    if (listed == HUSH_OK)
+        return HUSH_IS_FOLDER;
+    item->opendir = listed == HUSH_UNSUPPORTED ? fetched : listed;
+    return HUSH_MAY_BE_FOLDER;
 }
 
 static void resolve_folder(struct hush_fs *fs, struct hush_job *job, struct hush_listing *l)
 {
     struct hush_node *dir = hush_tree_path_find(fs, job->item->path, HUSH_NODE_DIR, false);
 
-    job->item->kinds |= HUSH_IS_FOLDER;
     if (dir == NULL || l == NULL) {
         hush_listing_unref(l);
         return;
@@ -281,13 +287,12 @@ static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_sta
 {
     struct hush_item *item = job->item;
     bool again = item->again;
-    bool staged = hush_item_done(fs, item, status, value, &job->op, hush_now_ns());
 
     item->job = NULL;
     item->again = false;
-    if (staged)
-        staged = hush_rotate_show(fs, item); /* true: the mover will wake them */
-    if (!staged)
+    if (hush_item_done(fs, item, status, value, &job->op, hush_now_ns()))
+        hush_rotate_show(fs, item);
+    if (item->command == 0) /* else when the kernel knows it */
         hush_gate_wake_item(fs, item, item->status);
     if (again)
         (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE);
@@ -322,7 +327,11 @@ static void run_fetch(struct hush_fs *fs, struct hush_job *job)
     log_failure(job, "fetch", job->item->path, status);
     free(f.params);
     pthread_mutex_lock(&fs->lock);
-    if (is_folder(status, listed, l))
+    if (resolve) {
+        job->item->kinds &= ~(unsigned)HUSH_MAY_BE_FOLDER;
+        job->item->kinds |= settle_kind(job->item, status, listed, l);
+    }
+    if ((job->item->kinds & HUSH_IS_FOLDER) != 0)
         resolve_folder(fs, job, l);
     else
         hush_listing_unref(l);

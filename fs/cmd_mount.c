@@ -46,7 +46,7 @@ static int start_mountpoint(struct start *start)
                               "[mount]: 'path' is missing, and no MOUNTPOINT was given");
         return HUSH_CMD_CONFIG;
     }
-    if (!hush_mounts_resolve(mount->path, real))
+    if (!hush_mounts_resolve_parent(mount->path, real)) /* the keeper refuses a link in its place */
         return hush_cmd_fail(HUSH_CMD_FAILED, "mount point '%s': %m", mount->path);
     char *copy = strdup(real);
     if (copy == NULL)
@@ -271,7 +271,7 @@ int hush_cmd_mount(const struct hush_args *args)
     size_t count = 0;
 
     hush_cmd_protect();
-    if (name != NULL && !hush_mounts_resolve(name, mountpoint))
+    if (name != NULL && !hush_mounts_resolve_parent(name, mountpoint))
         return hush_cmd_fail(HUSH_CMD_FAILED, "mount point '%s': %m", name);
     if (!hush_mount_keys(args->options, name == NULL ? NULL : mountpoint, &keys, &count))
         return HUSH_CMD_USAGE;

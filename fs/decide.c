@@ -7,9 +7,9 @@
 #include "gate.h"
 
 #include "attr.h"
-#include "dotfiles.h"
 #include "core/clock.h"
 #include "core/metrics.h"
+#include "dotfiles.h"
 #include "handle.h"
 #include "item.h"
 #include "snapshot.h"
@@ -24,6 +24,9 @@
 /* Attributes outlive names a little, so that a path walk always asks LOOKUP before GETATTR. */
 static const double ATTR_MORE_S = 0.1;
 static const double ATTR_LONG_S = 3600;
+
+/* How long one open(2) or stat(2) may take from its gate to its last request. */
+static const uint64_t PASS_NS = HUSH_NS_PER_S / 2;
 
 static enum hush_verdict say_error(struct hush_answer *a, int err)
 {
@@ -41,11 +44,14 @@ static enum hush_verdict say_attr(struct hush_fs *fs, struct hush_answer *a,
     return HUSH_ANSWER;
 }
 
-/* -- The gate of an item ------------------------------------------------------------------------ */
+/* -- The gate of an item ------------------------------------------------------------------------
+ */
 
 static bool passed(struct hush_fs *fs, const struct hush_request *r, const struct hush_item *item)
 {
-    return hush_gate_pass(fs, r->tid)->item == hush_gate_item_id(fs, item);
+    const struct hush_pass *p = hush_gate_pass(fs, r->tid);
+
+    return p->item == hush_gate_item_id(fs, item) && hush_now_ns() - p->at_ns < PASS_NS;
 }
 
 /* This thread got past the gate: what follows of the same call does not ask again. */
@@ -56,6 +62,7 @@ static void pass(struct hush_fs *fs, const struct hush_request *r, const struct 
 
     p->item = hush_gate_item_id(fs, item);
     p->retry = retry;
+    p->at_ns = hush_now_ns();
 }
 
 /* ESTALE: the kernel looks the name up again, and finds the node that it is now. */
@@ -66,8 +73,8 @@ static enum hush_verdict say_again(struct hush_fs *fs, const struct hush_request
     return say_error(a, ESTALE);
 }
 
-static enum hush_verdict wait_for(struct hush_fs *fs, struct hush_request *r, struct hush_item *item,
-                                  bool resolve)
+static enum hush_verdict wait_for(struct hush_fs *fs, struct hush_request *r,
+                                  struct hush_item *item, bool resolve)
 {
     if (r->id == 0)
         return HUSH_PARK; /* gate.c makes it one that can wait */
@@ -88,6 +95,8 @@ static int failure(const struct hush_request *r, const struct hush_item *item)
 
     if (r->waited && r->outcome != HUSH_OK)
         status = r->outcome;
+    if (item->instance == NULL)
+        return ENOENT;
     return status != HUSH_OK ? hush_status_errno(status) : EIO;
 }
 
@@ -97,8 +106,11 @@ static enum hush_gate gate_of(struct hush_fs *fs, const struct hush_request *r,
     bool has = item->current != NULL;
 
     item->used_ns = now_ns;
+    if (item->instance == NULL)
+        return HUSH_GATE_FAIL; /* configured no more */
     /* It waited in vain: what there is may do. */
-    if (r->waited && r->outcome != HUSH_OK && has && now_ns < hush_snapshot_fresh_until(item->current))
+    if (r->waited && r->outcome != HUSH_OK && has &&
+        now_ns < hush_snapshot_fresh_until(item->current))
         return HUSH_GATE_FRESH;
     if (r->waited && r->outcome != HUSH_OK)
         return has && hush_status_keeps_stale(r->outcome) &&
@@ -108,7 +120,8 @@ static enum hush_gate gate_of(struct hush_fs *fs, const struct hush_request *r,
     return hush_item_gate(item, now_ns, r->waited || passed(fs, r, item));
 }
 
-/* -- GETATTR ------------------------------------------------------------------------------------ */
+/* -- GETATTR ------------------------------------------------------------------------------------
+ */
 
 static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r,
                                       struct hush_answer *a, struct hush_node *node)
@@ -180,6 +193,8 @@ static enum hush_verdict attr_guess(struct hush_fs *fs, struct hush_request *r,
     case HUSH_GATE_ASK:
         return wait_for(fs, r, item, true) == HUSH_PARK ? HUSH_PARK : say_error(a, ENOMEM);
     case HUSH_GATE_FAIL:
+        if ((item->kinds & HUSH_MAY_BE_FOLDER) != 0)
+            return say_attr(fs, a, node, 0); /* the walk goes on; OPENDIR says why it ends */
         return say_error(a, failure(r, item));
     case HUSH_GATE_FRESH:
     case HUSH_GATE_STALE:
@@ -211,7 +226,8 @@ static enum hush_verdict decide_attr(struct hush_fs *fs, struct hush_request *r,
     return say_attr(fs, a, node, ATTR_LONG_S);
 }
 
-/* -- OPEN --------------------------------------------------------------------------------------- */
+/* -- OPEN ---------------------------------------------------------------------------------------
+ */
 
 static enum hush_verdict say_open(struct hush_fs *fs, const struct hush_request *r,
                                   struct hush_answer *a, const struct hush_node *node, bool direct)
@@ -240,9 +256,9 @@ static enum hush_verdict say_superseded(struct hush_fs *fs, const struct hush_re
 }
 
 /*
- * node is not the current version. A name that was looked up before a rotation is looked up again; if
- * the same node comes twice from one thread there is no name (a bind mount of the single file), and
- * it gets the current bytes, past the page cache; if the name moved on once more meanwhile, the
+ * node is not the current version. A name that was looked up before a rotation is looked up again;
+ * if the same node comes twice from one thread there is no name (a bind mount of the single file),
+ * and it gets the current bytes, past the page cache; if the name moved on once more meanwhile, the
  * version that the second lookup found is the right one.
  */
 static enum hush_verdict open_superseded(struct hush_fs *fs, const struct hush_request *r,
@@ -280,7 +296,7 @@ static enum hush_verdict open_secret(struct hush_fs *fs, struct hush_request *r,
     case HUSH_GATE_FRESH:
         break;
     }
-    if (node->snapshot == item->current)
+    if (node->snapshot != NULL && node->snapshot == item->current)
         return say_open(fs, r, a, node, false);
     return open_superseded(fs, r, a, node, item);
 }
@@ -304,7 +320,8 @@ static enum hush_verdict decide_open(struct hush_fs *fs, struct hush_request *r,
     return HUSH_ANSWER;
 }
 
-/* -- OPENDIR ------------------------------------------------------------------------------------ */
+/* -- OPENDIR ------------------------------------------------------------------------------------
+ */
 
 static enum hush_verdict say_opendir(struct hush_fs *fs, struct hush_answer *a,
                                      struct hush_node *node)
@@ -327,8 +344,8 @@ static enum hush_verdict opendir_failed(const struct hush_request *r, struct hus
     return say_error(a, status != HUSH_OK ? hush_status_errno(status) : EIO);
 }
 
-/* A listing is shown while it is younger than the ttl (past neg_ttl it is made again meanwhile), and
- * longer if the backend cannot say more: names are no secrets. */
+/* A listing is shown while it is younger than the ttl (past neg_ttl it is made again meanwhile),
+ * and longer if the backend cannot say more: names are no secrets. */
 static enum hush_verdict opendir_folder(struct hush_fs *fs, struct hush_request *r,
                                         struct hush_answer *a, struct hush_node *node)
 {
@@ -367,6 +384,17 @@ static enum hush_verdict opendir_version(struct hush_fs *fs, const struct hush_r
     return HUSH_ANSWER;
 }
 
+/* A name that may be a folder for all we know: `cat` of one that is not there comes here, too. */
+static enum hush_verdict opendir_guess(struct hush_fs *fs, struct hush_answer *a,
+                                       const struct hush_node *node)
+{
+    const struct hush_item *item = hush_item_find(fs, node->path);
+
+    if (item == NULL || (item->kinds & HUSH_MAY_BE_FOLDER) == 0)
+        return say_error(a, ESTALE);
+    return say_error(a, hush_status_errno(item->opendir));
+}
+
 static enum hush_verdict decide_opendir(struct hush_fs *fs, struct hush_request *r,
                                         struct hush_answer *a)
 {
@@ -385,6 +413,7 @@ static enum hush_verdict decide_opendir(struct hush_fs *fs, struct hush_request 
         a->say = HUSH_SAY_OPEN;
         return HUSH_ANSWER;
     case HUSH_NODE_GUESS:
+        return opendir_guess(fs, a, node);
     case HUSH_NODE_PENDING:
     case HUSH_NODE_FILE:
         break;
@@ -392,7 +421,8 @@ static enum hush_verdict decide_opendir(struct hush_fs *fs, struct hush_request 
     return say_error(a, ESTALE); /* not settled: GETATTR comes first on a path walk */
 }
 
-/* -- Refresh ------------------------------------------------------------------------------------ */
+/* -- Refresh ------------------------------------------------------------------------------------
+ */
 
 static enum hush_verdict decide_refresh(struct hush_fs *fs, struct hush_request *r,
                                         struct hush_answer *a)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dotfiles.c - see dotfiles.h. Called by ops.c, decide.c and attr.c; what they say is in report.c. */
+/* dotfiles.c - see dotfiles.h. Called by ops.c, decide.c and attr.c; what they say is in report.c.
+ */
 #include "dotfiles.h"
 
 #include "control.h"
@@ -111,7 +112,8 @@ uint64_t hush_dot_open(struct hush_fs *fs, uint64_t ino)
     return text != NULL ? hush_handle_text(fs, text, size) : 0;
 }
 
-/* -- ioctl -------------------------------------------------------------------------------------- */
+/* -- ioctl --------------------------------------------------------------------------------------
+ */
 
 void hush_dot_reply(fuse_req_t req, enum hush_status status, const char *text)
 {
@@ -187,7 +189,8 @@ void hush_dot_reload_done(struct hush_fs *fs)
     pthread_mutex_unlock(&fs->lock);
     if (req == NULL)
         return;
-    hush_dot_reply(req, fs->state->reload.exit == 0 ? HUSH_OK : HUSH_CONFIG, fs->state->reload.text);
+    hush_dot_reply(req, fs->state->reload.exit == 0 ? HUSH_OK : HUSH_CONFIG,
+                   fs->state->reload.text);
 }
 
 void hush_dot_ioctl(struct hush_fs *fs, fuse_req_t req, uint64_t ino, unsigned cmd, const void *in,

@@ -67,7 +67,11 @@ struct hush_snapshot {
     struct hush_snapshot_record *record;
 };
 
-enum hush_kinds { HUSH_IS_SECRET = 1, HUSH_IS_FOLDER = 2 };
+enum hush_kinds {
+    HUSH_IS_SECRET = 1,
+    HUSH_IS_FOLDER = 2,
+    HUSH_MAY_BE_FOLDER = 4, /* nobody may say: a walk goes on through it, opening it fails */
+};
 
 struct hush_item {
     char *path; /* as shown, INSTANCE/…; the key */
@@ -78,11 +82,13 @@ struct hush_item {
     struct hush_snapshot *current; /* what a new open gets */
     struct hush_snapshot *staged;  /* fetched; shown once the mover's rename arrives */
     struct hush_snapshot *old;     /* superseded, alive while the kernel may ask for it */
-    uint64_t staged_ns;
+    uint64_t command; /* the mover's, after which the waiters are woken; 0: none */
+    uint64_t command_ns; /* since when */
     uint64_t used_ns; /* last asked for by somebody */
     uint64_t retry_ns; /* after a failure: answered from memory until then */
     uint32_t failures; /* in a row */
     enum hush_status status; /* of the last fetch */
+    enum hush_status opendir; /* MAY_BE_FOLDER: why it cannot be listed */
     char *detail;            /* why; NULL: nothing to say */
     time_t mtime_s;          /* of the newest version shown so far */
     bool again;              /* reported as changed while it was being fetched */
@@ -170,14 +176,16 @@ struct hush_handle {
 /* A command for the mover; see rotate.h. */
 struct hush_command {
     struct hush_move_packet packet;
+    char *path; /* of the item that waits for it; NULL: none */
     struct hush_command *prev, *next;
 };
 
 /* What a thread's last LOOKUP and gate had to do with each other; see gate.c. */
 struct hush_pass {
     uint32_t tid;
-    bool retry;    /* it was answered ESTALE: the lookup that follows belongs to the same call */
-    uint64_t item; /* hash of the item's path whose gate this thread passed */
+    bool retry;     /* it was answered ESTALE: the lookups that follow belong to the same call */
+    uint64_t item;  /* hash of the item's path whose gate this thread passed … */
+    uint64_t at_ns; /* … and when */
     uint64_t told;      /* node id whose OPEN was answered ESTALE … */
     uint64_t told_item; /* … and its item, as above */
 };

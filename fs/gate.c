@@ -2,9 +2,9 @@
 /* gate.c - see gate.h. Called by ops.c (loop), work.c (pools), timer.c and rotate.c. */
 #include "gate.h"
 
-#include "dotfiles.h"
 #include "core/clock.h"
 #include "core/metrics.h"
+#include "dotfiles.h"
 #include "hash.h"
 #include "item.h"
 #include "work.h"
@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* -- Answers ------------------------------------------------------------------------------------ */
+/* -- Answers ------------------------------------------------------------------------------------
+ */
 
 static void send_open(fuse_req_t req, const struct hush_answer *a)
 {
@@ -45,7 +46,8 @@ static void answer_send(const struct hush_request *r, const struct hush_answer *
     }
 }
 
-/* -- Parking ------------------------------------------------------------------------------------ */
+/* -- Parking ------------------------------------------------------------------------------------
+ */
 
 static void park(struct hush_fs *fs, struct hush_request *r)
 {
@@ -88,7 +90,7 @@ static void wake(struct hush_fs *fs, struct hush_request *r, enum hush_status ou
     unpark(fs, r);
     r->waited = true;
     r->outcome = outcome;
-    HASH_DEL(fs->by_id, r);
+    HASH_DEL(fs->by_id, r); // NOLINT(clang-analyzer-core.NullDereference): it stands in the table
     DL_APPEND(fs->woken, r);
 }
 
@@ -155,7 +157,8 @@ void hush_gate_answer_woken(struct hush_fs *fs)
     }
 }
 
-/* -- Entering ----------------------------------------------------------------------------------- */
+/* -- Entering -----------------------------------------------------------------------------------
+ */
 
 /* libfuse calls this with the request locked: in the loop when INTERRUPT comes, or at once from
  * fuse_req_interrupt_func(). The request stands in by_id while it is not answered. */
@@ -187,8 +190,8 @@ static void interrupted(fuse_req_t req, void *data)
 }
 
 /*
- * r has to wait. A pool may answer (and free) it as soon as it is parked, so libfuse is told whom to
- * interrupt before that, and the decision is made once more.
+ * r has to wait. A pool may answer (and free) it as soon as it is parked, so libfuse is told whom
+ * to interrupt before that, and the decision is made once more.
  */
 static void enter_waiting(struct hush_fs *fs, struct hush_request *r)
 {
@@ -268,7 +271,8 @@ void hush_gate_refresh(struct hush_fs *fs, fuse_req_t req, struct hush_item *ite
     enter(fs, &r);
 }
 
-/* -- Who asked what ----------------------------------------------------------------------------- */
+/* -- Who asked what -----------------------------------------------------------------------------
+ */
 
 void hush_gate_asked(struct hush_fs *fs, pid_t tid, uint64_t ino)
 {

@@ -292,9 +292,32 @@ static bool setup_confine(struct hush_keeper *k)
            hush_keeper_fail(k, HUSH_KEEPER_FAILED, "cannot give up privileges: %m");
 }
 
+/* Whatever else `hushfs mount` had inherited is not for us, nor for those that we start. */
+static bool setup_inherited(struct hush_keeper *k)
+{
+    int keep[] = {STDERR_FILENO, k->config_fd, k->env_fd, k->ready_fd};
+    const size_t count = sizeof(keep) / sizeof(keep[0]);
+
+    for (size_t i = 1; i < count; i++) /* sort: there are four */
+        for (size_t j = i; j > 0 && keep[j] < keep[j - 1]; j--) {
+            const int swap = keep[j];
+
+            keep[j] = keep[j - 1];
+            keep[j - 1] = swap;
+        }
+    for (size_t i = 0; i < count; i++) {
+        const unsigned first = (unsigned)(keep[i] + 1);
+        const unsigned last = i + 1 < count ? (unsigned)keep[i + 1] - 1 : UINT_MAX;
+
+        if (keep[i] >= STDERR_FILENO && first <= last)
+            (void)close_range(first, last, 0); /* what is not there need not be closed */
+    }
+    return true;
+}
+
 bool hush_keeper_setup(struct hush_keeper *k, int argc, char **argv)
 {
     /* The mount comes late: what fails before it leaves nothing behind. */
-    return setup_options(k, argc, argv) && setup_log(k) && setup_process(k) && setup_limits(k) &&
+    return setup_options(k, argc, argv) && setup_inherited(k) && setup_log(k) && setup_process(k) && setup_limits(k) &&
            setup_memory(k) && setup_mount(k) && setup_confine(k);
 }

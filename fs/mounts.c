@@ -126,6 +126,8 @@ bool hush_mounts_resolve_parent(const char *path, char out[PATH_MAX])
     parent[size] = '\0';
     char *slash = strrchr(parent, '/');
     const char *name = slash == NULL ? parent : slash + 1;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || name[0] == '\0')
+        return realpath(path, out) != NULL;
     if (slash != NULL)
         *slash = '\0';
     const char *above = slash == NULL ? "." : parent[0] == '\0' ? "/" : parent;

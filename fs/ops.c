@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ops.c - the FUSE operations: unpack, ask, reply. What may wait is in decide.c. All of it runs in the
- * loop's thread, which never blocks (I1).
+ * ops.c - the FUSE operations: unpack, ask, reply. What may wait is in decide.c. All of it runs in
+ * the loop's thread, which never blocks (I1).
  */
 #include "ops.h"
 
@@ -92,7 +92,8 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     hush_gate_enter(fuse_req_userdata(req), req, HUSH_REQ_OPENDIR, ino, fi->flags);
 }
 
-/* -- READ --------------------------------------------------------------------------------------- */
+/* -- READ ---------------------------------------------------------------------------------------
+ */
 
 /* The part of a value that was asked for. */
 struct piece {
@@ -123,8 +124,8 @@ static void reply_piece(struct hush_fs *fs, fuse_req_t req, struct piece p)
     hush_wipe(fs->bounce, p.size);
 }
 
-static void read_dot(struct hush_fs *fs, fuse_req_t req, fuse_ino_t ino, uint64_t handle, size_t size,
-                     off_t offset)
+static void read_dot(struct hush_fs *fs, fuse_req_t req, fuse_ino_t ino, uint64_t handle,
+                     size_t size, off_t offset)
 {
     const struct hush_handle *h;
     char *text = NULL;
@@ -184,7 +185,8 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     fuse_reply_err(req, 0);
 }
 
-/* -- The rest ----------------------------------------------------------------------------------- */
+/* -- The rest -----------------------------------------------------------------------------------
+ */
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
@@ -260,6 +262,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
     hush_gate_answer_woken(fs);
 }
 
+// NOLINTNEXTLINE(readability-function-size): libfuse's parameters
 static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
                      struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
                      size_t out_size)

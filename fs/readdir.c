@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * readdir.c - READDIR: from the listing that OPENDIR pinned, or, for a handle of a dead worker, from
- * what is known now; never waits, never fetches a value. Called by ops.c.
+ * readdir.c - READDIR: from the listing that OPENDIR pinned, or, for a handle of a dead worker,
+ * from what is known now; never waits, never fetches a value. Called by ops.c.
  */
 #include "dotfiles.h"
 #include "handle.h"

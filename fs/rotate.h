@@ -15,13 +15,15 @@
 
 /* -- With fs->lock held ------------------------------------------------------------------------- */
 
-/* item has a staged version: show it. True: the mover was asked, the item's waiters are woken when
- * it is done; false: it is shown already. */
-bool hush_rotate_show(struct hush_fs *fs, struct hush_item *item);
+/* item has a staged version: show it, at once or by the mover: then item->command is set, and its
+ * waiters are woken when the kernel has done it. */
+void hush_rotate_show(struct hush_fs *fs, struct hush_item *item);
 
-/* s is served no more: the kernel must ask again. */
-void hush_rotate_forget(struct hush_fs *fs, const struct hush_item *item,
-                        const struct hush_snapshot *s);
+/* s is served no more: the kernel must ask again. Sets item->command likewise. */
+void hush_rotate_forget(struct hush_fs *fs, struct hush_item *item, const struct hush_snapshot *s);
+
+/* The instance that path belongs to is configured no more: the kernel must ask again. */
+void hush_rotate_forget_top(struct hush_fs *fs, const char *path);
 
 /* The node that a name beginning with HUSH_STAGE_PREFIX stands for; NULL: none. */
 struct hush_node *hush_rotate_staged(struct hush_fs *fs, const char *name);

@@ -14,8 +14,8 @@
 #include <time.h>
 
 enum {
-    SWEEP_MS = 1000,  /* how often all items are looked at */
-    ACTIVE_MS = 50,   /* while a rename is awaited */
+    SWEEP_MS = 1000,   /* how often all items are looked at */
+    ACTIVE_MS = 50,    /* while a rename is awaited */
     FORGET_MS = 60000, /* an unused name without a value */
 };
 
@@ -56,14 +56,14 @@ static void sweep(struct hush_fs *fs, uint64_t now_ns)
 {
     struct hush_item *item, *next;
 
-    HASH_ITER (hh, fs->items, item, next)
-        sweep_item(fs, item, now_ns);
+    HASH_ITER(hh, fs->items, item, next)
+    sweep_item(fs, item, now_ns);
 }
 
-static bool any_staged(const struct hush_fs *fs)
+static bool any_awaited(const struct hush_fs *fs)
 {
     for (const struct hush_item *item = fs->items; item != NULL; item = item->hh.next)
-        if (item->staged != NULL)
+        if (item->command != 0)
             return true;
     return false;
 }
@@ -76,7 +76,7 @@ static void rest(struct hush_fs *fs, uint64_t now_ns, uint64_t sweep_ns)
 
     if (fs->parked != NULL && fs->parked->deadline_ns < until)
         until = fs->parked->deadline_ns;
-    if ((any_staged(fs) || fs->reload_req != NULL) &&
+    if ((any_awaited(fs) || fs->reload_req != NULL) &&
         now_ns + (uint64_t)ACTIVE_MS * HUSH_NS_PER_MS < until)
         until = now_ns + (uint64_t)ACTIVE_MS * HUSH_NS_PER_MS;
     if (until <= now_ns)

@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "hash.h"
 #include "item.h"
+#include "rotate.h"
 #include "snapshot.h"
 
 #include <stdio.h>
@@ -20,7 +21,8 @@ struct hush_node_record {
     uint32_t unused;
 };
 
-/* -- Ids ---------------------------------------------------------------------------------------- */
+/* -- Ids ----------------------------------------------------------------------------------------
+ */
 
 enum { INO_BITS = 48 }; /* exact in a double, for those that print inodes with one */
 
@@ -70,7 +72,8 @@ void hush_tree_remove(struct hush_fs *fs, struct hush_node *node)
     HASH_DEL(fs->nodes, node);
 }
 
-/* -- Path nodes --------------------------------------------------------------------------------- */
+/* -- Path nodes ---------------------------------------------------------------------------------
+ */
 
 static uint64_t path_ino(const struct hush_fs *fs, const char *path, enum hush_node_kind kind,
                          bool directory)
@@ -199,7 +202,8 @@ uint64_t hush_tree_parent_ino(struct hush_fs *fs, const char *path)
     return node != NULL ? node->ino : 0;
 }
 
-/* -- Listings ----------------------------------------------------------------------------------- */
+/* -- Listings -----------------------------------------------------------------------------------
+ */
 
 struct hush_listing *hush_listing_ref(struct hush_listing *l)
 {
@@ -288,7 +292,8 @@ bool hush_listing_same(const struct hush_listing *a, const struct hush_listing *
     return true;
 }
 
-/* In the arena: node id and time, then for each entry its kinds (one byte) and its name with NUL. */
+/* In the arena: node id and time, then for each entry its kinds (one byte) and its name with NUL.
+ */
 struct listing_record {
     uint64_t ino;
     uint64_t listed_ns;
@@ -339,7 +344,8 @@ void hush_tree_listed(struct hush_fs *fs, struct hush_node *dir, struct hush_lis
     listing_store(fs, dir);
 }
 
-/* -- Takeover ----------------------------------------------------------------------------------- */
+/* -- Takeover -----------------------------------------------------------------------------------
+ */
 
 static void adopt_path(struct hush_fs *fs, hush_block block)
 {
@@ -353,6 +359,8 @@ static void adopt_path(struct hush_fs *fs, hush_block block)
         path[r->path_size] = '\0';
         /* An instance that is configured no more has no nodes; an item knows the instance. */
         item = hush_item_get(fs, path, false);
+        if (item != NULL && item->instance == NULL)
+            hush_rotate_forget_top(fs, path);
         if (item != NULL && item->instance != NULL)
             node = hush_tree_path_find(fs, path, (enum hush_node_kind)r->kind, r->directory != 0);
         if (node == NULL && item != NULL && item->instance != NULL)
@@ -395,7 +403,7 @@ static void adopt_listing(struct hush_fs *fs, hush_block block)
     dir->listed_ns = r->listed_ns;
 }
 
-struct blocks {
+struct found {
     hush_block *at;
     size_t count, room;
     enum hush_block_type type;
@@ -403,24 +411,34 @@ struct blocks {
 
 static void collect(void *ctx, hush_block block, enum hush_block_type type)
 {
-    struct blocks *b = ctx;
+    struct found *f = ctx;
 
-    if (type == b->type && b->count < b->room)
-        b->at[b->count++] = block;
+    if (type == f->type && f->count < f->room)
+        f->at[f->count++] = block;
+}
+
+hush_block *hush_tree_blocks(struct hush_fs *fs, enum hush_block_type type, size_t *count)
+{
+    struct found f = {.room = hush_arena_usage(fs->arena).blocks, .type = type};
+
+    *count = 0;
+    f.at = calloc(f.room + 1, sizeof(*f.at));
+    if (f.at == NULL)
+        return NULL; /* an empty cache is a correct one */
+    hush_arena_walk(fs->arena, collect, &f);
+    *count = f.count;
+    return f.at;
 }
 
 static void adopt_type(struct hush_fs *fs, enum hush_block_type type,
                        void (*adopt)(struct hush_fs *fs, hush_block block))
 {
-    struct blocks b = {.room = hush_arena_usage(fs->arena).blocks, .type = type};
+    size_t count;
+    hush_block *blocks = hush_tree_blocks(fs, type, &count);
 
-    b.at = calloc(b.room + 1, sizeof(*b.at));
-    if (b.at == NULL)
-        return;
-    hush_arena_walk(fs->arena, collect, &b);
-    for (size_t i = 0; i < b.count; i++)
-        adopt(fs, b.at[i]);
-    free(b.at);
+    for (size_t i = 0; i < count; i++)
+        adopt(fs, blocks[i]);
+    free(blocks);
 }
 
 void hush_tree_adopt_all(struct hush_fs *fs)

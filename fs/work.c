@@ -28,7 +28,8 @@ struct hush_job {
     struct hush_job *prev, *next;
 };
 
-/* -- Queueing: with the lock held ---------------------------------------------------------------- */
+/* -- Queueing: with the lock held ----------------------------------------------------------------
+ */
 
 static struct hush_job *job_new(struct hush_instance *instance, unsigned flags)
 {
@@ -77,7 +78,8 @@ void hush_work_abandon(struct hush_job *job)
         hush_op_cancel(&job->op);
 }
 
-/* -- Fetching: without the lock ------------------------------------------------------------------ */
+/* -- Fetching: without the lock ------------------------------------------------------------------
+ */
 
 static enum hush_status decode_field(struct hush_op *op, const struct hush_value *value,
                                      struct hush_field *field)
@@ -153,7 +155,7 @@ static bool fetch_prepare(struct hush_fs *fs, const struct hush_job *job, struct
     if (!hush_item_ref(item, &f->ref))
         return false;
     if (newest != NULL && (can & HUSH_HAS_UNCHANGED) != 0 && (job->flags & HUSH_WORK_WHOLE) == 0)
-        f->if_not = newest->value.meta.version;
+        f->if_not = newest->record->latest;
     f->params = hush_config_params(fs->config, item->path);
     f->directory = item->settings.as == HUSH_AS_DIRECTORY;
     f->may_split = (job->flags & HUSH_WORK_RESOLVE) != 0 && (can & HUSH_HAS_VERSIONS) != 0 &&
@@ -165,8 +167,7 @@ static enum hush_status fetch_call(struct hush_job *job, const struct fetch *f,
                                    struct hush_value *value)
 {
     const struct hush_provider_ops *ops = job->instance->provider->ops;
-    struct hush_ref ref = {
-        .path = f->ref.path, .version = f->ref.version, .params = f->params};
+    struct hush_ref ref = {.path = f->ref.path, .version = f->ref.version, .params = f->params};
     enum hush_status status;
 
     hush_metric_add(HUSH_METRIC_FETCHES, 1);
@@ -202,7 +203,8 @@ static enum hush_status fetch_version(struct hush_fs *fs, struct hush_job *job, 
     return HUSH_OK;
 }
 
-/* -- Listing: without the lock ------------------------------------------------------------------- */
+/* -- Listing: without the lock -------------------------------------------------------------------
+ */
 
 static enum hush_status list_emit(void *ctx, const struct hush_entry *entry)
 {
@@ -234,7 +236,8 @@ static enum hush_status list_call(struct hush_job *job, const char *prefix,
     return status;
 }
 
-/* -- Outcomes ----------------------------------------------------------------------------------- */
+/* -- Outcomes -----------------------------------------------------------------------------------
+ */
 
 static void note_health(struct hush_instance *instance, enum hush_status status,
                         const struct hush_op *op)
@@ -249,22 +252,28 @@ static void note_health(struct hush_instance *instance, enum hush_status status,
         instance->detail[0] = '\0';
 }
 
-/* A name is settled as a folder: by its listing, or because nobody may say what it is and the walk
- * must go on (a policy that allows one secret alone refuses everything on the way to it). */
-static bool is_folder(enum hush_status fetched, enum hush_status listed,
-                      const struct hush_listing *l)
+/*
+ * What a name is that is no secret: a folder if it lists something. If it cannot be listed nobody
+ * may say, and a walk must go on through it (a policy that allows one secret alone refuses
+ * everything on the way to it): a failure is never "not found".
+ */
+static unsigned settle_kind(struct hush_item *item, enum hush_status fetched,
+                            enum hush_status listed, const struct hush_listing *l)
 {
+    if (fetched != HUSH_NOT_FOUND && fetched != HUSH_DENIED)
+        return 0;
+    if (listed == HUSH_NOT_FOUND || (listed == HUSH_OK && (l == NULL || l->count == 0)))
+        return 0;
     if (listed == HUSH_OK)
-        return l->count > 0;
-    return listed == HUSH_DENIED || (listed == HUSH_UNSUPPORTED && fetched == HUSH_NOT_FOUND &&
-                                     l == NULL);
+        return HUSH_IS_FOLDER;
+    item->opendir = listed == HUSH_UNSUPPORTED ? fetched : listed;
+    return HUSH_MAY_BE_FOLDER;
 }
 
 static void resolve_folder(struct hush_fs *fs, struct hush_job *job, struct hush_listing *l)
 {
     struct hush_node *dir = hush_tree_path_find(fs, job->item->path, HUSH_NODE_DIR, false);
 
-    job->item->kinds |= HUSH_IS_FOLDER;
     if (dir == NULL || l == NULL) {
         hush_listing_unref(l);
         return;
@@ -278,13 +287,12 @@ static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_sta
 {
     struct hush_item *item = job->item;
     bool again = item->again;
-    bool staged = hush_item_done(fs, item, status, value, &job->op, hush_now_ns());
 
     item->job = NULL;
     item->again = false;
-    if (staged)
-        staged = hush_rotate_show(fs, item); /* true: the mover will wake them */
-    if (!staged)
+    if (hush_item_done(fs, item, status, value, &job->op, hush_now_ns()))
+        hush_rotate_show(fs, item);
+    if (item->command == 0) /* else when the kernel knows it */
         hush_gate_wake_item(fs, item, item->status);
     if (again)
         (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE);
@@ -319,7 +327,11 @@ static void run_fetch(struct hush_fs *fs, struct hush_job *job)
     log_failure(job, "fetch", job->item->path, status);
     free(f.params);
     pthread_mutex_lock(&fs->lock);
-    if (is_folder(status, listed, l))
+    if (resolve) {
+        job->item->kinds &= ~(unsigned)HUSH_MAY_BE_FOLDER;
+        job->item->kinds |= settle_kind(job->item, status, listed, l);
+    }
+    if ((job->item->kinds & HUSH_IS_FOLDER) != 0)
         resolve_folder(fs, job, l);
     else
         hush_listing_unref(l);
@@ -360,7 +372,8 @@ static void run_list(struct hush_fs *fs, struct hush_job *job)
     list_finish(fs, job, status, l);
 }
 
-/* -- Pools -------------------------------------------------------------------------------------- */
+/* -- Pools --------------------------------------------------------------------------------------
+ */
 
 /* Everybody gave up while it stood in the queue. */
 static bool job_is_moot(const struct hush_job *job)

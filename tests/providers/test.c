@@ -58,8 +58,7 @@ static void test_close(struct hush_provider *self)
     (void)self; /* holds nothing between calls */
 }
 
-/* -- Control files ------------------------------------------------------------------------------
- */
+/* -- Control files ---------------------------------------------------------------------------- */
 
 static char *test_path(const struct test_provider *test, const char *name, const char *suffix)
 {
@@ -169,8 +168,7 @@ static enum hush_status test_script(const struct test_provider *test, struct hus
     return status;
 }
 
-/* -- Fetch --------------------------------------------------------------------------------------
- */
+/* -- Fetch ------------------------------------------------------------------------------------ */
 
 static bool test_is_control(const char *name)
 {
@@ -287,8 +285,7 @@ static enum hush_status test_fetch(struct hush_provider *self, struct hush_op *o
     return HUSH_OK;
 }
 
-/* -- List ---------------------------------------------------------------------------------------
- */
+/* -- List ------------------------------------------------------------------------------------- */
 
 static enum hush_status test_list_dir(struct hush_op *op, DIR *dir, hush_emit_fn *emit, void *ctx)
 {

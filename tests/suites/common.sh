@@ -70,12 +70,12 @@ shell_files() {
     done || true
 }
 
-# Configure (once) and build a preset of CMakePresets.json.
+# Configure and build a preset of CMakePresets.json.
 build() { # PRESET [TARGET...]
     local preset=$1 targets=()
     shift
     [ $# = 0 ] || targets=(--target "$@")
-    [ -e "build/$preset/build.ninja" ] || cmake --preset "$preset" >"$logs/configure-$preset.log" 2>&1 || {
+    cmake --preset "$preset" -DBUILD_TESTING=ON >"$logs/configure-$preset.log" 2>&1 || {
         cat "$logs/configure-$preset.log"
         return 1
     }

@@ -98,27 +98,13 @@ fixed_addresses() {
 }
 
 suite_valgrind() {
-    local name command
     need_build dev
-    valgrind_list >"$logs/valgrind.all"
-    [ -s "$logs/valgrind.all" ] || return 0
-    while IFS=$'\t' read -r name command; do
-        if timeout 400 valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect \
-            --suppressions=tests/valgrind.supp --log-file="$logs/valgrind-$name.log" "$command"; then
-            pass "$name"
-        else
-            cat "$logs/valgrind-$name.log"
-            fail "$name"
-        fi
-    done <"$logs/valgrind.all"
-}
-
-# "name<TAB>program" of the unit tests that are programs of ours.
-valgrind_list() {
-    local kind name
-    tests_of dev | while read -r kind name; do
-        [ "$kind" != unit ] || [ ! -x "build/dev/bin/$name" ] || printf '%s\t%s\n' "$name" "$root/build/dev/bin/$name"
-    done
+    tests_of dev | awk '$1 == "unit" { print $2 }' | grep -vxF -f <(awk '/^test_/ { print $1 }' tests/suites/valgrind.skip) |
+        sed 's,^,build/dev/bin/,' >"$logs/valgrind.programs"
+    sed 's,.*/,,' "$logs/valgrind.programs" >"$logs/valgrind.all"
+    : >"$logs/valgrind.bad"
+    xargs -r -n 1 -P 2 tests/suites/valgrind-one "$logs" <"$logs/valgrind.programs"
+    tally "$logs/valgrind.all" "$logs/valgrind.bad"
 }
 
 # New inputs go to a throw-away directory: the corpus in the tree changes on purpose only.

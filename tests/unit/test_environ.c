@@ -116,11 +116,11 @@ static int captured(void)
     struct hush_environ *env;
     int fd;
 
-    CHECK(!MEMSCAN_WORKS || memscan_count(needle, NEEDLE_SIZE) > 0); /* the scan can see it */
+    CHECK(!memscan_works() || memscan_count(needle, NEEDLE_SIZE) > 0); /* the scan can see it */
     fd = hush_environ_capture();
     CHECK(fd >= 0);
     CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC);
-    CHECK(!MEMSCAN_WORKS || memscan_count(needle, NEEDLE_SIZE) == 0);
+    CHECK(!memscan_works() || memscan_count(needle, NEEDLE_SIZE) == 0);
     check_proc_environ();
     CHECK(secure_getenv("CANARY") == NULL);
     CHECK(secure_getenv("PATHX") == NULL);

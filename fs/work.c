@@ -385,6 +385,8 @@ static bool job_is_moot(const struct hush_job *job)
 static void job_run(struct hush_fs *fs, struct hush_job *job)
 {
     hush_op_init(&job->op, fs->arena, job->instance->config->timeout_ms);
+    if (job->item != NULL && job->item->again)
+        job->flags |= HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE; /* a change that nobody may miss */
     if (job_is_moot(job))
         job->item->job = NULL;
     else if (job->item != NULL)

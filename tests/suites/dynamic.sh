@@ -47,9 +47,17 @@ suite_build_clang() {
     check 'clang, warnings are errors' build clang
 }
 
-# The analyzer reports as the compiler does; one test per file that it looked at.
+# The analyzer reports as the compiler does; one test per file that it looked at. Built from nothing, so
+# that every file is.
 suite_analyze() {
-    check 'gcc -fanalyzer, warnings are errors' build analyze
+    rm -rf build/analyze
+    build analyze -- -k 0 >"$logs/analyze.out" 2>&1 || true
+    cat "$logs/analyze.out"
+    compiled_files analyze >"$logs/analyze.all"
+    sed -n "s,^$root/,,; s/:[0-9]*:[0-9]*: error: .*//p" "$logs/analyze.out" | sort -u >"$logs/analyze.bad"
+    sort -u -o "$logs/analyze.all" "$logs/analyze.all" "$logs/analyze.bad"
+    tally "$logs/analyze.all" "$logs/analyze.bad"
+    check 'all is built' build analyze
 }
 
 suite_unit() {

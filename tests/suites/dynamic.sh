@@ -77,7 +77,7 @@ suite_e2e() {
 
 suite_asan() {
     need_build asan
-    export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1:handle_abort=1
+    export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1
     export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
     export HUSHFS_QUICK=1 HUSHFS_SLACK=4
     run_ctest asan '.*'

@@ -47,9 +47,17 @@ suite_build_clang() {
     check 'clang, warnings are errors' build clang
 }
 
-# The analyzer reports as the compiler does; one test per file that it looked at.
+# The analyzer reports as the compiler does; one test per file that it looked at. Built from nothing, so
+# that every file is.
 suite_analyze() {
-    check 'gcc -fanalyzer, warnings are errors' build analyze
+    rm -rf build/analyze
+    build analyze -- -k 0 >"$logs/analyze.out" 2>&1 || true
+    cat "$logs/analyze.out"
+    compiled_files analyze >"$logs/analyze.all"
+    sed -n "s,^$root/,,; s/:[0-9]*:[0-9]*: error: .*//p" "$logs/analyze.out" | sort -u >"$logs/analyze.bad"
+    sort -u -o "$logs/analyze.all" "$logs/analyze.all" "$logs/analyze.bad"
+    tally "$logs/analyze.all" "$logs/analyze.bad"
+    check 'all is built' build analyze
 }
 
 suite_unit() {
@@ -69,7 +77,7 @@ suite_e2e() {
 
 suite_asan() {
     need_build asan
-    export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1:handle_abort=1
+    export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1
     export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
     export HUSHFS_QUICK=1 HUSHFS_SLACK=4
     run_ctest asan '.*'

@@ -2,7 +2,8 @@
 /*
  * floor.c - the floor that tests/bench/run measures against: a file system over libfuse's low level
  * that decides nothing and only replies, in the cheapest way there is with a request for each open
- * (keep_cache, noflush, cached directories, long timeouts). What hushfs takes more is its own.
+ * (keep_cache, noflush, cached directories, long timeouts), with the owners that hushfs shows. What
+ * hushfs takes more is its own.
  *
  *     floor MOUNTPOINT      in the foreground, until SIGTERM
  *
@@ -20,7 +21,7 @@
 
 static const double TIMEOUT_S = 3600;
 
-enum { FILE_MAX = 64 * 1024, INO_DIR = 2, INO_FIRST = 16, ENTRY_SIZE = 32 };
+enum { FILE_MAX = 64 * 1024, INO_DIR = 2, INO_FIRST = 16, ENTRY_SIZE = 32, WORKER_UID = 1 };
 
 /* By node id from INO_FIRST on: id = INO_FIRST + index, and 1 << 20 times index + 1 for entries. */
 static const struct item {
@@ -51,6 +52,7 @@ static void attributes(fuse_ino_t ino, struct stat *st)
     st->st_size = item != NULL ? (off_t)item->size : ENTRY_SIZE;
     if (ino == FUSE_ROOT_ID || ino == INO_DIR || (item != NULL && item->directory)) {
         st->st_mode = S_IFDIR | 0755;
+        st->st_uid = WORKER_UID; /* the kernel checks more for who is not the owner */
         st->st_nlink = 2;
     }
 }
@@ -62,7 +64,7 @@ static fuse_ino_t find(fuse_ino_t parent, const char *name)
 
     if (parent == FUSE_ROOT_ID)
         return strcmp(name, "s") == 0 ? INO_DIR : 0;
-    if (dir != NULL && name[0] == 'e' && strlen(name) == 5)
+    if (dir != NULL && name[0] == 'e' && strlen(name) == 5 && strspn(name + 1, "0123456789") == 4)
         return (parent << ENTRIES_SHIFT) + tool_number(name + 1);
     for (size_t i = 0; i < ITEMS && parent == INO_DIR; i++)
         if (strcmp(items[i].name, name) == 0)

@@ -160,7 +160,9 @@ def markdown(results):
         goals_table(results),
     ]
     if READ in results["latency"]:
-        parts += [read_table(results), "× tmpfs (median):\n", latency_table(results)]
+        parts.append(read_table(results))
+    if results["latency"]:
+        parts += ["× tmpfs (median):\n", latency_table(results)]
     if results["rate"]:
         parts.append(rate_table(results))
     if results["first"] and "read 32" in results["latency"]:

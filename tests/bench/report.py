@@ -13,7 +13,7 @@ def ratio(results, operation, one, other):
     found = results["latency"].get(operation, {})
     if one not in found or other not in found:
         return None
-    pairs = zip(found[one]["median_ns"], found[other]["median_ns"])
+    pairs = zip(found[one]["mean_ns"], found[other]["mean_ns"])
     return spread([a / b for a, b in pairs])
 
 
@@ -22,7 +22,7 @@ def spread(values):
     return middle, low, high
 
 
-def median_us(results, operation, name, what="median_ns"):
+def time_us(results, operation, name, what="mean_ns"):
     found = results["latency"].get(operation, {}).get(name)
     return statistics.median(found[what]) / 1000 if found else None
 
@@ -99,20 +99,20 @@ def read_table(results):
             others = [range_cell(ratio(results, READ, name, "tmpfs")), range_cell(ratio(results, READ, name, "floor")),
                       cell((ratio(results, READ, "http", name) or [None])[0]),
                       cell((ratio(results, READ, "http-new", name) or [None])[0])]  # fmt: skip
-            times = [cell(median_us(results, READ, name)), cell(median_us(results, READ, name, "p99_ns"))]
+            times = [cell(time_us(results, READ, name, what)) for what in ("mean_ns", "median_ns", "p99_ns")]
             rows.append([label, *others, *times])
     return table(["open, read, close of 4 KiB", "× tmpfs", "× floor", "faster than HTTP kept ×", "than HTTP new ×",
-                  "median µs", "p99 µs"], rows)  # fmt: skip
+                  "mean µs", "median µs", "p99 µs"], rows)  # fmt: skip
 
 
 def latency_table(results):
-    """× tmpfs, and the median in µs."""
+    """× tmpfs, and the mean in µs."""
     names = [n for n in results["targets"] if any(n in found for found in results["latency"].values())]
     rows = []
     for operation in results["latency"]:
         row = [operation]
         for name in names:
-            times, us = ratio(results, operation, name, "tmpfs"), median_us(results, operation, name)
+            times, us = ratio(results, operation, name, "tmpfs"), time_us(results, operation, name)
             row.append("–" if us is None else f"{cell(us)} µs" if times is None else f"{cell(times[0])} ({cell(us)} µs)")
         rows.append(row)
     return table(["operation", *(results["targets"][n] for n in names)], rows)
@@ -131,11 +131,11 @@ def rate_table(results):
 def first_table(results):
     rows = []
     for name, found in results["first"].items():
-        warm = results["latency"]["read 32"][name]["median_ns"]
-        us = statistics.median(found["median_ns"]) / 1000
+        warm = results["latency"]["read 32"][name]["mean_ns"]
+        us = statistics.median(found["mean_ns"]) / 1000
         rows.append([results["targets"][name], cell(us), cell(statistics.median(found["p99_ns"]) / 1000),
                      cell(us * 1000 / statistics.median(warm))])  # fmt: skip
-    return table(["first read of a file of 32 bytes", "median µs", "p99 µs", "× a warm one"], rows)
+    return table(["first read of a file of 32 bytes", "mean µs", "p99 µs", "× a warm one"], rows)
 
 
 def memory_table(results):
@@ -153,8 +153,8 @@ def markdown(results):
         "# hushfs measured\n",
         f"{m['cpus']} CPUs ({m['model']}), Linux {m['kernel']}, load {m['load_before']:.1f} before and "
         f"{m['load_after']:.1f} after. {'A quick run: only to see that it works. ' if results['quick'] else ''}"
-        "Targets take turns in slices of some milliseconds; a ratio is the median of the ratios of all rounds "
-        f"(in brackets its quartiles). tmpfs itself varied by {results['noise_percent']:.0f} % between the quartiles of "
+        "Targets take turns in slices of some milliseconds; a time is the mean of a slice without its slowest tenth, "
+        f"a ratio the median of the ratios of all rounds (in brackets its quartiles). tmpfs itself varied by {results['noise_percent']:.0f} % between the quartiles of "
         "the rounds. Client and server share one CPU, but for the table of rates. The machine decides the "
         "microseconds; the ratios are what can be compared.\n",
         goals_table(results),
@@ -162,7 +162,7 @@ def markdown(results):
     if READ in results["latency"]:
         parts.append(read_table(results))
     if results["latency"]:
-        parts += ["× tmpfs (median):\n", latency_table(results)]
+        parts += ["times tmpfs, and the mean:\n", latency_table(results)]
     if results["rate"]:
         parts.append(rate_table(results))
     if results["first"] and "read 32" in results["latency"]:

@@ -193,6 +193,13 @@ class HushfsKernel(Hushfs):
     name, label, mode = "hushfs-kernel", "hushfs, open = kernel", "kernel"
 
 
+class HushfsOther(Hushfs):
+    """Another build, to see within one run what a change is worth."""
+
+    name, label = "hushfs-other", "hushfs, the other build"
+    programs = None
+
+
 class Idle(Hushfs):
     """For what a mount takes when nothing is asked of it."""
 
@@ -280,4 +287,4 @@ class Unix(Target):
             super().stop()
 
 
-ALL = {t.name: t for t in (Tmpfs, Disk, HushfsKernel, Floor, Hushfs, Unix, Nginx, NginxNew)}
+ALL = {t.name: t for t in (Tmpfs, Disk, HushfsKernel, Floor, Hushfs, HushfsOther, Unix, Nginx, NginxNew)}

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import time
 
-from targets import COUNTS, SIZES, Idle
+from targets import COUNTS, SIZES, Idle, hurry
 
 # operation, of which file, what it is called in the report; "services": those that are no file systems too
 LATENCIES = (
@@ -37,7 +37,7 @@ def client(tools, options, operation, wheres):
     """{target name: {…}}, as client.c prints it."""
     command = [tools["client"], *options, operation, *(f"{name}={where}" for name, where in wheres.items())]
     done = subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE, timeout=600,
-                          preexec_fn=lambda: os.setpriority(os.PRIO_PROCESS, 0, -19))  # fmt: skip
+                          start_new_session=True, preexec_fn=lambda: hurry(os.getpid()))  # fmt: skip
     return json.loads(done.stdout)
 
 

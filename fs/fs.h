@@ -75,6 +75,7 @@ enum hush_kinds {
 
 struct hush_item {
     char *path; /* as shown, INSTANCE/…; the key */
+    uint64_t id; /* hash of the path, never 0; the same in every worker */
     struct hush_instance *instance; /* NULL: it is configured no more; only open files keep the item */
     struct hush_settings settings;
     unsigned kinds; /* learned: what the name is */
@@ -154,7 +155,7 @@ struct hush_request {
     bool linked;
     enum hush_status outcome;
     char *text; /* REFRESH: why, once it waited; owned */
-    uint64_t deadline_ns;
+    uint64_t came_ns, deadline_ns;
     struct hush_item *target; /* REFRESH, until it is parked */
     struct hush_item *item; /* where it waits: here … */
     struct hush_node *dir;  /* … or here */
@@ -184,7 +185,7 @@ struct hush_command {
 struct hush_pass {
     uint32_t tid;
     bool retry;     /* it was answered ESTALE: the lookups that follow belong to the same call */
-    uint64_t item;  /* hash of the item's path whose gate this thread passed … */
+    uint64_t item;  /* id of the item whose gate this thread passed … */
     uint64_t at_ns; /* … and when */
     uint64_t told;      /* node id whose OPEN was answered ESTALE … */
     uint64_t told_item; /* … and its item, as above */

@@ -21,7 +21,7 @@ struct hush_answer {
     bool direct_io, keep_cache, cache_dir;
     uint64_t handle;
     enum hush_status status; /* IOCTL: the outcome of a refresh */
-    char text[HUSH_DETAIL_MAX];
+    char text[HUSH_DETAIL_MAX]; /* IOCTL; the last member: see gate.c */
 };
 
 /* In the loop: decide, and answer or park. */
@@ -51,7 +51,6 @@ bool hush_gate_was_asked(struct hush_fs *fs, pid_t tid, uint64_t ino); /* and fo
 /* What tid has to do with item; never NULL. Stands for another thread's where slots clash, and then
  * reads as empty. */
 struct hush_pass *hush_gate_pass(struct hush_fs *fs, pid_t tid);
-uint64_t hush_gate_item_id(const struct hush_fs *fs, const struct hush_item *item);
 
 /* decide.c: what the answer is, or that it has to wait (then r is parked). With fs->lock held. */
 enum hush_verdict hush_decide(struct hush_fs *fs, struct hush_request *r, struct hush_answer *a);

@@ -145,8 +145,8 @@ void kernel_forget(struct kernel *k, uint64_t ino, uint64_t n)
     (void)kernel_send(k, FUSE_FORGET, ino, 0, &in, sizeof(in)); /* it has no answer */
 }
 
-int kernel_rename(struct kernel *k, uint32_t tid, uint64_t parent, const char *from,
-                  const char *to, uint32_t flags)
+int kernel_rename(struct kernel *k, uint32_t tid, uint64_t parent, const char *from, const char *to,
+                  uint32_t flags)
 {
     struct fuse_rename2_in in = {.newdir = parent, .flags = flags};
     char body[sizeof(in) + 600];
@@ -158,7 +158,8 @@ int kernel_rename(struct kernel *k, uint32_t tid, uint64_t parent, const char *f
     return finish(k, kernel_send(k, FUSE_RENAME2, parent, tid, body, n), NULL, 0);
 }
 
-/* -- The control file --------------------------------------------------------------------------- */
+/* -- The control file ---------------------------------------------------------------------------
+ */
 
 uint64_t kernel_send_control(struct kernel *k, unsigned long command, const char *path)
 {
@@ -182,7 +183,8 @@ const struct hush_control *kernel_control(struct kernel *k, uint64_t unique)
     return (const struct hush_control *)(r->body + sizeof(struct fuse_ioctl_out));
 }
 
-/* -- What programs do --------------------------------------------------------------------------- */
+/* -- What programs do ---------------------------------------------------------------------------
+ */
 
 /* tries: how often a name is looked up. */
 static int walk_once(struct kernel *k, uint32_t tid, const char *path, int tries,
@@ -234,8 +236,7 @@ static int open_once(struct kernel *k, uint32_t tid, const struct fuse_entry_out
     int err = finish(k, send_open(k, opcode, tid, entry->nodeid), &out, sizeof(out));
 
     if (err == 0)
-        *file =
-            (struct kernel_file){.ino = entry->nodeid, .fh = out.fh, .flags = out.open_flags};
+        *file = (struct kernel_file){.ino = entry->nodeid, .fh = out.fh, .flags = out.open_flags};
     return err;
 }
 

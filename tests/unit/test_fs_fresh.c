@@ -31,12 +31,18 @@ static void test_table(void **state)
     static const struct {
         const char *error, *stale, *without;
     } rows[] = {
-        {"NOT_FOUND", "ENOENT", "ENOENT"}, {"DENIED", "EACCES", "EACCES"},
-        {"AUTH", "one", "EIO"},            {"CONFIG", "one", "EIO"},
-        {"UNSUPPORTED", "EOPNOTSUPP", "EOPNOTSUPP"}, {"TOO_LARGE", "one", "EFBIG"},
-        {"THROTTLED", "one", "EAGAIN"},    {"UNAVAILABLE", "one", "EHOSTDOWN"},
-        {"BACKEND", "one", "EIO"},         {"TIMEOUT", "one", "ETIMEDOUT"},
-        {"PROTOCOL", "one", "EIO"},        {"NO_MEMORY", "one", "ENOMEM"},
+        {"NOT_FOUND", "ENOENT", "ENOENT"},
+        {"DENIED", "EACCES", "EACCES"},
+        {"AUTH", "one", "EIO"},
+        {"CONFIG", "one", "EIO"},
+        {"UNSUPPORTED", "EOPNOTSUPP", "EOPNOTSUPP"},
+        {"TOO_LARGE", "one", "EFBIG"},
+        {"THROTTLED", "one", "EAGAIN"},
+        {"UNAVAILABLE", "one", "EHOSTDOWN"},
+        {"BACKEND", "one", "EIO"},
+        {"TIMEOUT", "one", "ETIMEDOUT"},
+        {"PROTOCOL", "one", "EIO"},
+        {"NO_MEMORY", "one", "ENOMEM"},
     };
     struct kernel *k = *state;
     char path[64];

@@ -158,6 +158,26 @@ int kernel_rename(struct kernel *k, uint32_t tid, uint64_t parent, const char *f
     return finish(k, kernel_send(k, FUSE_RENAME2, parent, tid, body, n), NULL, 0);
 }
 
+void kernel_interrupt(struct kernel *k, uint64_t unique)
+{
+    const struct fuse_interrupt_in in = {.unique = unique};
+
+    (void)kernel_send(k, FUSE_INTERRUPT, 0, 0, &in, sizeof(in)); /* it has no answer */
+}
+
+const char *kernel_xattr(struct kernel *k, uint64_t ino, const char *name)
+{
+    const struct fuse_getxattr_in in = {.size = 1024};
+    const struct kernel_reply *r;
+    char body[sizeof(in) + 100];
+    size_t n = sizeof(in);
+
+    memcpy(body, &in, sizeof(in));
+    n += 1 + (size_t)snprintf(body + n, 100, "%s", name);
+    r = kernel_wait(k, kernel_send(k, FUSE_GETXATTR, ino, TID, body, n));
+    return r->error != 0 ? strerrorname_np(r->error) : (const char *)r->body;
+}
+
 /* -- The control file ---------------------------------------------------------------------------
  */
 
@@ -227,6 +247,19 @@ uint64_t kernel_ino(struct kernel *k, const char *path)
 
     assert_int_equal(kernel_walk(k, TID, path, &out), 0);
     return out.nodeid;
+}
+
+uint64_t kernel_send_stat(struct kernel *k, uint32_t tid, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char parent[300];
+    struct fuse_entry_out out = {.nodeid = ROOT};
+
+    (void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
+    assert_int_equal(kernel_walk(k, tid, parent, &out), 0);
+    assert_int_equal(kernel_lookup(k, tid, out.nodeid, slash + 1, &out), 0);
+    assert_int_equal(out.attr_valid, 0);
+    return kernel_send_getattr(k, tid, out.nodeid);
 }
 
 static int open_once(struct kernel *k, uint32_t tid, const struct fuse_entry_out *entry,

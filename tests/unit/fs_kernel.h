@@ -60,6 +60,9 @@ struct kernel {
     char text[1 << 17];
 };
 
+#define KERNEL_TEST(fn) cmocka_unit_test_setup_teardown(fn, kernel_setup, kernel_teardown)
+#define SECONDS(n)      (UINT64_C(1000) * (n)) /* in ms */
+
 int kernel_setup(void **state);
 int kernel_teardown(void **state); /* fails if the worker did not end well */
 
@@ -70,6 +73,7 @@ void kernel_kill(struct kernel *k); /* SIGKILL: the next start takes over */
 int kernel_end(struct kernel *k);   /* the connection ends; the worker's exit status */
 int kernel_exited(struct kernel *k); /* it ends by itself */
 
+/* The clocks. The timer looks at them once a second of the real one at the latest. */
 void kernel_advance_ms(struct kernel *k, uint64_t ms);
 
 /* -- Requests, one at a time: 0 or a positive errno --------------------------------------------- */
@@ -92,6 +96,8 @@ int kernel_release(struct kernel *k, uint32_t opcode, uint64_t ino, uint64_t fh)
 void kernel_forget(struct kernel *k, uint64_t ino, uint64_t n);
 int kernel_rename(struct kernel *k, uint32_t tid, uint64_t parent, const char *from,
                   const char *to, uint32_t flags);
+void kernel_interrupt(struct kernel *k, uint64_t unique);
+const char *kernel_xattr(struct kernel *k, uint64_t ino, const char *name);
 uint64_t kernel_send_control(struct kernel *k, unsigned long command, const char *path);
 const struct hush_control *kernel_control(struct kernel *k, uint64_t unique); /* its answer */
 
@@ -103,6 +109,8 @@ int kernel_walk(struct kernel *k, uint32_t tid, const char *path, struct fuse_en
 const char *kernel_cat(struct kernel *k, uint32_t tid, const char *path);
 const char *kernel_ls(struct kernel *k, uint32_t tid, const char *path);
 uint64_t kernel_ino(struct kernel *k, const char *path); /* walks */
+/* As far as the request that may wait: a name is looked up, and its GETATTR sent. */
+uint64_t kernel_send_stat(struct kernel *k, uint32_t tid, const char *path);
 /* open(2) and no close; *file: what it has. */
 struct kernel_file {
     uint64_t ino, fh;

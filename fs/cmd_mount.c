@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/environ.h"
 #include "mounts.h"
+#include "path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -146,6 +147,10 @@ static int keeper_exec(const struct start *start, int ready_fd)
         argv[count++] = "--log";
         argv[count++] = start->real_log;
     }
+    if (start->args->options != NULL) { /* for the day when the configuration is read again */
+        argv[count++] = "--options";
+        argv[count++] = start->args->options;
+    }
     if (start->args->foreground)
         argv[count++] = "--foreground";
     if (!mount->allow_other)
@@ -157,6 +162,8 @@ static int keeper_exec(const struct start *start, int ready_fd)
     argv[count++] = "--";
     argv[count++] = mount->path;
     argv[count] = NULL;
+    /* What our caller had open is not the keeper's. */
+    (void)close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC); /* since Linux 5.11 */
     if (inherit(start->config_fd) && inherit(start->env_fd) && inherit(ready_fd))
         (void)execv(start->keeper, (char *const *)(uintptr_t)argv); /* it changes nothing */
     return hush_cmd_fail(HUSH_CMD_FAILED, "cannot run '%s': %m", start->keeper);

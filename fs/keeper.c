@@ -143,7 +143,10 @@ static void keeper_end(struct hush_keeper *k)
 
 static pid_t check_start(struct hush_keeper *k)
 {
-    char *argv[] = {"hushfs", "check", "-c", k->config, "--emit-fd", "3", NULL};
+    /* What the command line of the mount said holds for the new configuration too. */
+    char *options = k->options == NULL ? "" : k->options;
+    char *argv[] = {"hushfs", "check", "-c", k->config,     "--emit-fd", "3",
+                    "-o",     options, "--", k->mountpoint, NULL};
     struct hush_spawn spawn = {.argv = argv, .fds = {-1, -1, -1, -1, -1, -1, -1, -1}};
 
     atomic_fetch_add(&k->state->reload.asked, 1);

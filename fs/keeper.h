@@ -33,7 +33,8 @@ struct hush_keeper {
     /* the command line */
     int config_fd, env_fd, ready_fd;
     char *config; /* NULL: no reload */
-    const char *user_name, *log, *mountpoint;
+    char *mountpoint, *options;
+    const char *user_name, *log;
     bool foreground, no_allow_other, to_syslog;
     uint64_t memory;
     struct hush_spawn_user user;

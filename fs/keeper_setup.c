@@ -61,7 +61,7 @@ bool hush_keeper_fail(struct hush_keeper *k, int status, const char *fmt, ...)
 static const char usage[] =
     "usage: hushfs-keeper --config-fd N --env-fd N [--ready-fd N] --user NAME|UID [--config FILE]\n"
     "                     [--log FILE] [--foreground] [--no-allow-other] [--memory BYTES]\n"
-    "                     [--] MOUNTPOINT\n"
+    "                     [--options OPTIONS] [--] MOUNTPOINT\n"
     "Started by `hushfs mount`.\n";
 
 /* Our own descriptors are above those that the children get. */
@@ -101,6 +101,9 @@ static bool setup_option(struct hush_keeper *k, int option, char *text)
     case 'u':
         k->user_name = text;
         return true;
+    case 'o':
+        k->options = text;
+        return true;
     case 'l':
         k->log = text;
         return true;
@@ -116,11 +119,17 @@ static bool setup_option(struct hush_keeper *k, int option, char *text)
 static bool setup_options(struct hush_keeper *k, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config-fd", required_argument, NULL, 'c'}, {"env-fd", required_argument, NULL, 'e'},
-        {"ready-fd", required_argument, NULL, 'r'},  {"memory", required_argument, NULL, 'm'},
-        {"config", required_argument, NULL, 'C'},    {"user", required_argument, NULL, 'u'},
-        {"log", required_argument, NULL, 'l'},       {"foreground", no_argument, NULL, 'f'},
-        {"no-allow-other", no_argument, NULL, 'n'},  {0},
+        {"config-fd", required_argument, NULL, 'c'},
+        {"env-fd", required_argument, NULL, 'e'},
+        {"ready-fd", required_argument, NULL, 'r'},
+        {"memory", required_argument, NULL, 'm'},
+        {"config", required_argument, NULL, 'C'},
+        {"user", required_argument, NULL, 'u'},
+        {"log", required_argument, NULL, 'l'},
+        {"foreground", no_argument, NULL, 'f'},
+        {"no-allow-other", no_argument, NULL, 'n'},
+        {"options", required_argument, NULL, 'o'},
+        {0},
     };
     bool ok = true;
     int option;

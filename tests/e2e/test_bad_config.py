@@ -223,7 +223,7 @@ def test_mount_needs_a_path(tmp_path):
 
 
 def test_mount_point_must_exist(tmp_path):
-    file = write(tmp_path / "c", GOOD)
+    file = write(tmp_path / "c", GOOD + "[mount]\nuser = daemon\n")
     result = run("mount", "-c", file, tmp_path / "none")
     assert result.status == FAILED
     assert f"{tmp_path}/none" in result.err

@@ -169,22 +169,22 @@ def test_mount_hands_over(tmp_path):
     assert seen["config"].encode() == run("check", "-c", start.config, "--dump").out
     assert "canary" not in json.dumps(seen)  # neither in argv nor in the environment
     assert seen["environ"]["LANG"] == "C.UTF-8"
-    for absent in "--log", "--foreground", "--no-allow-other", "--memory":
+    for absent in "--log", "--foreground", "--no-allow-other", "--memory", "--options":
         assert absent not in argv
 
 
 def test_mount_hands_over_options(tmp_path):
     start = Start(tmp_path, "os.write(int(ready), b'R')")
     (tmp_path / "other dir").mkdir()
-    (tmp_path / "link").symlink_to("other dir")
     options = "ro,nofail,memory=2M,deadline=3,user=8,allow_other=no"
-    result = start.mount("-o", options, "--log", "log", "link", config="c", cwd=tmp_path)
+    result = start.mount("-o", options, "--log", "log", "m/..//./other dir/", config="c", cwd=tmp_path)
     assert (result.status, result.err) == (DONE, ""), result
     argv = start.seen()["argv"]
     assert option(argv, "--config") == f"{tmp_path}/c"  # absolute: the keeper goes elsewhere
     assert option(argv, "--log") == f"{tmp_path}/log"
     assert option(argv, "--memory") == str(2 << 20)
     assert option(argv, "--user") == "8"
+    assert option(argv, "--options") == options
     assert "--no-allow-other" in argv
     assert argv[-1] == f"{tmp_path}/other dir"  # as mountinfo will have it
     assert f"path = {tmp_path}/other dir\n" in start.seen()["config"]
@@ -198,6 +198,25 @@ def test_mount_in_the_foreground_becomes_the_keeper(tmp_path):
     argv = start.seen()["argv"]
     assert "--foreground" in argv
     assert "--ready-fd" not in argv
+
+
+def test_mount_follows_links_above_its_place(tmp_path):
+    start = Start(tmp_path, "os.write(int(ready), b'R')")
+    (tmp_path / "link").symlink_to(".")
+    assert start.mount(tmp_path / "link" / "m").status == DONE
+    assert start.seen()["argv"][-1] == f"{tmp_path}/m"  # as mountinfo will have it
+    (tmp_path / "m").rmdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "m").symlink_to("elsewhere")
+    assert start.mount(tmp_path / "m").status == DONE
+    assert start.seen()["argv"][-1] == f"{tmp_path}/m"  # which the keeper refuses: test_keeper.py
+
+
+def test_mount_hands_no_descriptors_on(tmp_path):
+    start = Start(tmp_path, "os.write(int(ready), b'R')")
+    with open("/etc/passwd", "rb") as leaked:
+        assert start.mount(pass_fds=[leaked.fileno()]).status == DONE
+    assert len(start.seen()["fds"]) == 3
 
 
 @pytest.mark.parametrize(

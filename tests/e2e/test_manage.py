@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """umount, status, refresh and reload against a real mount, also one in trouble."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -18,14 +19,14 @@ pytestmark = [
 
 
 class Mount:
-    def __init__(self, path):
+    def __init__(self, path, *options):
         path.chmod(0o755)
         self.path, self.files = path / "m", path / "files"
         self.path.mkdir()
         write(self.files / "a", "one")
         self.text = f"[mount]\npath = {self.path}\nuser = daemon\n[provider/f]\ntype = file\nroot = {self.files}\nttl = 1h\n"
         self.config = write(path / "c", self.text)
-        result = run("mount", "-c", self.config, environ={"HUSH_CANARY": "x"})
+        result = run("mount", "-c", self.config, *options)
         assert result.status == DONE, result
         status = json.loads(run("status", "--json", self.path).out)
         self.pids = [status["keeper_pid"], status["worker_pid"], status["mover_pid"]]
@@ -59,13 +60,21 @@ class Mount:
         self.kill(signal.SIGKILL, *self.alive())
 
 
-@pytest.fixture
-def mount():
+@contextlib.contextmanager
+def mounted(*options):
     """Not below tmp_path, which only root can enter: the worker is another user."""
     with tempfile.TemporaryDirectory(prefix="hushfs-manage-") as path:
-        made = Mount(pathlib.Path(path))
+        made = Mount(pathlib.Path(path), *options)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+@pytest.fixture
+def mount():
+    with mounted() as made:
         yield made
-        made.close()
 
 
 def gone(condition, seconds=10):
@@ -197,3 +206,14 @@ def test_reload_with_an_error_keeps_the_old_one(mount):
     assert read(mount.path / "f" / "a") == b"one"
     write(mount.config, mount.text)
     assert run("reload", mount.path).status == DONE
+
+
+def test_reload_keeps_what_the_command_line_said():
+    with mounted("-o", "ro,nofail,deadline=3") as mount:
+        write(mount.config, mount.text.replace("[mount]\n", "[mount]\ndeadline = 11\n"))
+        result = run("reload", mount.path)
+        assert (result.status, result.err) == (DONE, ""), result
+        write(mount.config, f"[mount]\nuser = daemon\n[provider/f]\ntype = file\nroot = {mount.path}/x\n")
+        result = run("reload", mount.path)
+        assert result.status == CONFIG
+        assert "must not be below the mount" in result.err

@@ -227,14 +227,14 @@ const struct kernel_reply *kernel_wait(struct kernel *k, uint64_t unique)
     struct kernel_reply **slot = slot_of(k, unique);
 
     for (int ms = 0; *slot == NULL; ms += 100) {
+        int status = 0;
+
         if (pump(k, 100))
             continue;
         if (ms >= PATIENCE_MS)
             fail_msg("request %d is not answered", (int)unique);
-        if (k->worker != 0 && kill(k->worker, 0) == 0 && waitpid(k->worker, NULL, WNOHANG) != 0) {
-            k->worker = 0;
-            fail_msg("the worker ended");
-        }
+        if (k->worker != 0 && (status = worker_reap(k, 0)) >= 0)
+            fail_msg("the worker ended: %d", status);
     }
     return *slot;
 }

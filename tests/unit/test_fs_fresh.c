@@ -79,6 +79,28 @@ static void test_no_grace(void **state)
     assert_string_equal(kernel_cat(k, TID, "s/db"), "EHOSTDOWN");
 }
 
+/* The kernel is told to forget a value while its successor is being fetched: whoever waits for the
+ * fetch waits on. */
+static void test_dropped_while_asked_for(void **state)
+{
+    struct kernel *k = *state;
+    uint64_t stat;
+
+    backend_put(k, "s/db", "one");
+    kernel_start(k, CONFIG_S "ttl = 10\nresurrect_ttl = 5\n");
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "one");
+    backend_control(k, "s/db", ".hang", "");
+    kernel_advance_ms(k, SECONDS(11));
+    stat = kernel_send_stat(k, TID, "s/db");
+    kernel_advance_ms(k, SECONDS(4)); /* past its grace, not past the reader's deadline */
+    (void)mover_take(k, HUSH_MOVE_INVAL_ENTRY);
+    (void)usleep(10000); /* the mover has answered */
+    assert_false(kernel_answered(k, stat));
+    backend_control(k, "s/db", ".error", "UNAVAILABLE");
+    backend_control(k, "s/db", ".hang", NULL);
+    assert_int_equal(kernel_wait(k, stat)->error, EHOSTDOWN);
+}
+
 /* A value that was refused does not come back when the backend fails. */
 static void test_refused_stays_refused(void **state)
 {
@@ -327,6 +349,7 @@ int main(void)
         KERNEL_TEST(test_fresh_for_its_ttl),
         KERNEL_TEST(test_table),
         KERNEL_TEST(test_no_grace),
+        KERNEL_TEST(test_dropped_while_asked_for),
         KERNEL_TEST(test_refused_stays_refused),
         KERNEL_TEST(test_refusal_leaves_descriptors),
         KERNEL_TEST(test_absence_is_remembered),

@@ -153,6 +153,7 @@ struct hush_request {
     int flags;              /* OPEN: O_… */
     bool waited;            /* the gate was passed: outcome says how */
     bool linked;
+    bool settled; /* what it waits for has come; it waits on until the kernel knows */
     enum hush_status outcome;
     char *text; /* REFRESH: why, once it waited; owned */
     uint64_t came_ns, deadline_ns;

@@ -36,6 +36,10 @@ void hush_gate_wait_item(struct hush_fs *fs, struct hush_request *r, struct hush
 void hush_gate_wait_dir(struct hush_fs *fs, struct hush_request *r, struct hush_node *dir);
 void hush_gate_wake_item(struct hush_fs *fs, struct hush_item *item, enum hush_status outcome);
 void hush_gate_wake_dir(struct hush_fs *fs, struct hush_node *dir, enum hush_status outcome);
+/* Those who wait for item now have what they wait for, but the kernel must know first; it knows. Who
+ * came later waits for a fetch of his own, and is left. */
+void hush_gate_settle_item(struct hush_item *item);
+void hush_gate_wake_settled(struct hush_fs *fs, struct hush_item *item, enum hush_status outcome);
 void hush_gate_expire(struct hush_fs *fs, uint64_t now_ns);
 
 /* Without the lock: answer all that was woken. After every unlock that follows a wake. */

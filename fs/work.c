@@ -292,8 +292,10 @@ static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_sta
     item->again = false;
     if (hush_item_done(fs, item, status, value, &job->op, hush_now_ns()))
         hush_rotate_show(fs, item);
-    if (item->command == 0) /* else when the kernel knows it */
+    if (item->command == 0)
         hush_gate_wake_item(fs, item, item->status);
+    else
+        hush_gate_settle_item(item); /* they are woken when the kernel knows it */
     if (again)
         (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE);
 }

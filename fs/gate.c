@@ -110,17 +110,17 @@ void hush_gate_settle_item(struct hush_item *item)
 {
     struct hush_request *r;
 
-    DL_FOREACH (item->waiters, r)
-        r->settled = true;
+    DL_FOREACH(item->waiters, r)
+    r->settled = true;
 }
 
 void hush_gate_wake_settled(struct hush_fs *fs, struct hush_item *item, enum hush_status outcome)
 {
     struct hush_request *r, *next;
 
-    DL_FOREACH_SAFE (item->waiters, r, next)
-        if (r->settled)
-            wake(fs, r, outcome);
+    DL_FOREACH_SAFE(item->waiters, r, next)
+    if (r->settled)
+        wake(fs, r, outcome);
 }
 
 void hush_gate_wake_dir(struct hush_fs *fs, struct hush_node *dir, enum hush_status outcome)

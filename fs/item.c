@@ -243,7 +243,7 @@ void hush_item_reap(struct hush_fs *fs, struct hush_snapshot *s)
 {
     if (s->record->state != HUSH_SNAPSHOT_OLD || hush_snapshot_alive(s))
         return;
-    if (s->prev != NULL) /* utlist: a listed element's prev is never NULL */
+    if (s->prev != NULL)            /* utlist: a listed element's prev is never NULL */
         DL_DELETE(s->item->old, s); // NOLINT(clang-analyzer-core.NullDereference)
     hush_snapshot_free(fs, s);
 }

@@ -51,7 +51,7 @@ static bool passed(struct hush_fs *fs, const struct hush_request *r, const struc
 {
     const struct hush_pass *p = hush_gate_pass(fs, r->tid);
 
-    return p->item == hush_gate_item_id(fs, item) && hush_now_ns() - p->at_ns < PASS_NS;
+    return p->item == item->id && hush_now_ns() - p->at_ns < PASS_NS;
 }
 
 /* This thread got past the gate: what follows of the same call does not ask again. */
@@ -60,7 +60,7 @@ static void pass(struct hush_fs *fs, const struct hush_request *r, const struct 
 {
     struct hush_pass *p = hush_gate_pass(fs, r->tid);
 
-    p->item = hush_gate_item_id(fs, item);
+    p->item = item->id;
     p->retry = retry;
     p->at_ns = hush_now_ns();
 }
@@ -86,6 +86,12 @@ static enum hush_verdict wait_for(struct hush_fs *fs, struct hush_request *r,
     }
     hush_gate_wait_item(fs, r, item);
     return HUSH_PARK;
+}
+
+/* When it came, or now, if it has waited meanwhile. */
+static uint64_t now_of(const struct hush_request *r)
+{
+    return r->waited ? hush_now_ns() : r->came_ns;
 }
 
 /* The errno of an item that cannot be served to r. */
@@ -128,7 +134,7 @@ static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r
 {
     struct hush_snapshot *s = node->snapshot;
     struct hush_item *item = s->item;
-    uint64_t now_ns = hush_now_ns();
+    uint64_t now_ns = now_of(r);
     double timeout_s;
 
     /* Superseded, or a file of a version that is shown as a directory: it never changes. */
@@ -165,7 +171,7 @@ static enum hush_verdict attr_pending(struct hush_fs *fs, struct hush_request *r
 
     if (item == NULL)
         return say_error(a, ENOMEM);
-    switch (gate_of(fs, r, item, hush_now_ns())) {
+    switch (gate_of(fs, r, item, now_of(r))) {
     case HUSH_GATE_ASK:
         return wait_for(fs, r, item, false) == HUSH_PARK ? HUSH_PARK : say_error(a, ENOMEM);
     case HUSH_GATE_FAIL:
@@ -189,7 +195,7 @@ static enum hush_verdict attr_guess(struct hush_fs *fs, struct hush_request *r,
         node = hush_tree_path_node(fs, node->instance, node->path, HUSH_NODE_DIR, false);
         return say_attr(fs, a, node, ATTR_LONG_S);
     }
-    switch (gate_of(fs, r, item, hush_now_ns())) {
+    switch (gate_of(fs, r, item, now_of(r))) {
     case HUSH_GATE_ASK:
         return wait_for(fs, r, item, true) == HUSH_PARK ? HUSH_PARK : say_error(a, ENOMEM);
     case HUSH_GATE_FAIL:
@@ -251,7 +257,7 @@ static enum hush_verdict say_superseded(struct hush_fs *fs, const struct hush_re
     struct hush_pass *p = hush_gate_pass(fs, r->tid);
 
     p->told = r->ino;
-    p->told_item = hush_gate_item_id(fs, item);
+    p->told_item = item->id;
     return say_again(fs, r, a, item);
 }
 
@@ -270,7 +276,7 @@ static enum hush_verdict open_superseded(struct hush_fs *fs, const struct hush_r
 
     if (p->told == r->ino && now->kind == HUSH_NODE_FILE)
         return say_open(fs, r, a, now, true);
-    if (node->kind == HUSH_NODE_FILE && p->told_item == hush_gate_item_id(fs, item))
+    if (node->kind == HUSH_NODE_FILE && p->told_item == item->id)
         return say_open(fs, r, a, node, false);
     return say_superseded(fs, r, a, item);
 }
@@ -285,7 +291,7 @@ static enum hush_verdict open_secret(struct hush_fs *fs, struct hush_request *r,
     item = node->snapshot != NULL ? node->snapshot->item : hush_item_get(fs, node->path, false);
     if (item == NULL)
         return say_error(a, ENOMEM);
-    switch (gate_of(fs, r, item, hush_now_ns())) {
+    switch (gate_of(fs, r, item, now_of(r))) {
     case HUSH_GATE_ASK:
         return wait_for(fs, r, item, false) == HUSH_PARK ? HUSH_PARK : say_error(a, ENOMEM);
     case HUSH_GATE_FAIL:
@@ -349,7 +355,7 @@ static enum hush_verdict opendir_failed(const struct hush_request *r, struct hus
 static enum hush_verdict opendir_folder(struct hush_fs *fs, struct hush_request *r,
                                         struct hush_answer *a, struct hush_node *node)
 {
-    uint64_t now_ns = hush_now_ns(), age_ns = now_ns - node->listed_ns;
+    uint64_t now_ns = now_of(r), age_ns = now_ns - node->listed_ns;
     struct hush_settings settings;
     bool may_ask = now_ns >= node->list_retry_ns && !r->waited;
 

@@ -322,6 +322,7 @@ static bool session_open(struct hush_session *s, const struct fuse_lowlevel_ops 
     user->session = s;
     s->journal = hush_journal_open(s->state);
     s->fuse = s->journal == NULL ? NULL : fuse_session_new(&args, ops, ops_size, user);
+    fuse_opt_free_args(&args); /* libfuse has made a copy of its own */
     return s->fuse != NULL;
 }
 

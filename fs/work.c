@@ -292,8 +292,10 @@ static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_sta
     item->again = false;
     if (hush_item_done(fs, item, status, value, &job->op, hush_now_ns()))
         hush_rotate_show(fs, item);
-    if (item->command == 0) /* else when the kernel knows it */
+    if (item->command == 0)
         hush_gate_wake_item(fs, item, item->status);
+    else
+        hush_gate_settle_item(item); /* they are woken when the kernel knows it */
     if (again)
         (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE);
 }
@@ -385,6 +387,8 @@ static bool job_is_moot(const struct hush_job *job)
 static void job_run(struct hush_fs *fs, struct hush_job *job)
 {
     hush_op_init(&job->op, fs->arena, job->instance->config->timeout_ms);
+    if (job->item != NULL && job->item->again)
+        job->flags |= HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE; /* a change that nobody may miss */
     if (job_is_moot(job))
         job->item->job = NULL;
     else if (job->item != NULL)

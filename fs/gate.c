@@ -104,17 +104,17 @@ void hush_gate_settle_item(struct hush_item *item)
 {
     struct hush_request *r;
 
-    DL_FOREACH (item->waiters, r)
-        r->settled = true;
+    DL_FOREACH(item->waiters, r)
+    r->settled = true;
 }
 
 void hush_gate_wake_settled(struct hush_fs *fs, struct hush_item *item, enum hush_status outcome)
 {
     struct hush_request *r, *next;
 
-    DL_FOREACH_SAFE (item->waiters, r, next)
-        if (r->settled)
-            wake(fs, r, outcome);
+    DL_FOREACH_SAFE(item->waiters, r, next)
+    if (r->settled)
+        wake(fs, r, outcome);
 }
 
 void hush_gate_wake_dir(struct hush_fs *fs, struct hush_node *dir, enum hush_status outcome)
@@ -124,13 +124,13 @@ void hush_gate_wake_dir(struct hush_fs *fs, struct hush_node *dir, enum hush_sta
 }
 
 /* Nobody waits for it any more: the backend need not go on. */
-static void let_go(struct hush_item *item, struct hush_node *dir)
+static void let_go(struct hush_item *item, struct hush_node *dir, bool timed_out)
 {
     struct hush_job *job = item != NULL ? item->job : dir->list_job;
     bool waited = item != NULL ? item->waiters != NULL : dir->list_waiters != NULL;
 
     if (job != NULL && !waited)
-        hush_work_abandon(job);
+        hush_work_abandon(job, timed_out);
 }
 
 void hush_gate_expire(struct hush_fs *fs, uint64_t now_ns)
@@ -142,7 +142,7 @@ void hush_gate_expire(struct hush_fs *fs, uint64_t now_ns)
 
         hush_metric_add(HUSH_METRIC_TIMEOUTS, 1);
         wake(fs, r, HUSH_TIMEOUT);
-        let_go(item, dir);
+        let_go(item, dir, true);
     }
 }
 
@@ -196,7 +196,7 @@ static void interrupted(fuse_req_t req, void *data)
 
         unpark(fs, r);
         HASH_DEL(fs->by_id, r);
-        let_go(item, dir);
+        let_go(item, dir, false);
         ours = true;
     }
     pthread_mutex_unlock(&fs->lock);

@@ -254,12 +254,15 @@ uint64_t kernel_send_stat(struct kernel *k, uint32_t tid, const char *path)
     const char *slash = strrchr(path, '/');
     char parent[300];
     struct fuse_entry_out out = {.nodeid = ROOT};
+    uint64_t unique;
 
     (void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
     assert_int_equal(kernel_walk(k, tid, parent, &out), 0);
     assert_int_equal(kernel_lookup(k, tid, out.nodeid, slash + 1, &out), 0);
     assert_int_equal(out.attr_valid, 0);
-    return kernel_send_getattr(k, tid, out.nodeid);
+    unique = kernel_send_getattr(k, tid, out.nodeid);
+    (void)kernel_answered(k, unique);
+    return unique;
 }
 
 static int open_once(struct kernel *k, uint32_t tid, const struct fuse_entry_out *entry,

@@ -109,7 +109,7 @@ int kernel_walk(struct kernel *k, uint32_t tid, const char *path, struct fuse_en
 const char *kernel_cat(struct kernel *k, uint32_t tid, const char *path);
 const char *kernel_ls(struct kernel *k, uint32_t tid, const char *path);
 uint64_t kernel_ino(struct kernel *k, const char *path); /* walks */
-/* As far as the request that may wait: a name is looked up, and its GETATTR sent. */
+/* As far as the request that may wait: the name is looked up, its GETATTR has begun. */
 uint64_t kernel_send_stat(struct kernel *k, uint32_t tid, const char *path);
 /* open(2) and no close; *file: what it has. */
 struct kernel_file {

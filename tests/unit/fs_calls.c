@@ -213,7 +213,7 @@ static int walk_once(struct kernel *k, uint32_t tid, const char *path, int tries
     int err = 0;
     char name[300];
 
-    *out = (struct fuse_entry_out){.nodeid = ROOT};
+    *out = (struct fuse_entry_out){.nodeid = ROOT, .attr.mode = S_IFDIR};
     while (*path != '\0' && err == 0) {
         size_t n = strcspn(path, "/");
         uint64_t parent = out->nodeid;
@@ -284,14 +284,15 @@ static int open_path(struct kernel *k, uint32_t tid, const char *path, uint32_t 
 
     for (int tries = 1; tries <= 2 && err == ESTALE; tries++) {
         err = walk_once(k, tid, path, tries, &entry);
-        if (err == 0 && opcode == FUSE_OPEN && S_ISDIR(entry.attr.mode))
-            return EISDIR;
         if (err == 0 && opcode == FUSE_OPENDIR && !S_ISDIR(entry.attr.mode))
             return ENOTDIR;
         if (err == 0)
-            err = open_once(k, tid, &entry, opcode, file);
+            err = open_once(k, tid, &entry, S_ISDIR(entry.attr.mode) ? FUSE_OPENDIR : opcode, file);
     }
-    return err;
+    if (err != 0 || opcode == FUSE_OPENDIR || !S_ISDIR(entry.attr.mode))
+        return err;
+    assert_int_equal(kernel_release(k, FUSE_RELEASEDIR, file->ino, file->fh), 0);
+    return EISDIR; /* of read(2) */
 }
 
 int kernel_open_path(struct kernel *k, uint32_t tid, const char *path, struct kernel_file *file)

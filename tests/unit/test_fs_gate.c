@@ -133,7 +133,7 @@ static void test_deadline_with_a_value(void **state)
     backend_await(k, "s", "fetch db", 2);
     kernel_advance_ms(k, SECONDS(5));
     assert_int_equal(kernel_wait(k, stat)->error, 0);
-    (void)usleep(200000);                                      /* the call is given up */
+    (void)usleep(200000);                                     /* the call is given up */
     assert_string_equal(kernel_cat(k, OTHER, "s/db"), "one"); /* the others do not wait again */
     let_go(k, "s/db");
 }

@@ -167,7 +167,7 @@ static void test_both(void **state)
     assert_string_equal(kernel_ls(k, TID, "s"), "db/");
     assert_string_equal(kernel_cat(k, TID, "s/db/.value"), "its own");
     assert_string_equal(kernel_cat(k, TID, "s/db/sub"), "below");
-    assert_string_equal(kernel_ls(k, TID, "s/db"), ".value sub");
+    assert_string_equal(kernel_ls(k, TID, "s/db"), "sub .value");
     backend_control(k, "s/db", ".value", "another");
     kernel_advance_ms(k, SECONDS(10));
     assert_string_equal(kernel_cat(k, TID, "s/db/.value"), "another");

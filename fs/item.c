@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "core/metrics.h"
+#include "hash.h"
 #include "rotate.h"
 #include "snapshot.h"
 #include "tree.h"
@@ -67,6 +68,7 @@ struct hush_item *hush_item_get(struct hush_fs *fs, const char *path, bool versi
         free(item);
         return NULL;
     }
+    item->id = hush_siphash(fs->state->key, path, strlen(path)) | 1;
     item->instance = instance_of(fs, path);
     item->versioned = versioned;
     settle(fs, item);
@@ -117,8 +119,7 @@ double hush_item_kernel_s(const struct hush_item *item, uint64_t now_ns)
     return left;
 }
 
-/* -- Outcomes -----------------------------------------------------------------------------------
- */
+/* -- Outcomes ---------------------------------------------------------------------------------- */
 
 static uint32_t jitter_ms(const struct hush_fs *fs, uint32_t ms)
 {
@@ -241,13 +242,12 @@ void hush_item_reap(struct hush_fs *fs, struct hush_snapshot *s)
 {
     if (s->record->state != HUSH_SNAPSHOT_OLD || hush_snapshot_alive(s))
         return;
-    if (s->prev != NULL) /* utlist: a listed element's prev is never NULL */
+    if (s->prev != NULL)            /* utlist: a listed element's prev is never NULL */
         DL_DELETE(s->item->old, s); // NOLINT(clang-analyzer-core.NullDereference)
     hush_snapshot_free(fs, s);
 }
 
-/* -- Names --------------------------------------------------------------------------------------
- */
+/* -- Names ------------------------------------------------------------------------------------- */
 
 bool hush_item_ref(const struct hush_item *item, struct hush_ref_text *out)
 {

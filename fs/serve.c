@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * serve.c - the life of a worker's filesystem: made over what a dead worker left, started, served,
- * ended. Called by worker.c; unit tests and the fuzz target of FUSE messages use it without a mount.
+ * ended. Called by worker.c; unit tests and the fuzz target of FUSE messages use it without a
+ * mount.
  */
 #include "serve.h"
 
@@ -166,6 +167,8 @@ static void announce(struct hush_fs *fs)
     for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next) {
         if (item->staged != NULL)
             hush_rotate_show(fs, item);
+        else if (item->old != NULL)
+            hush_rotate_retell(fs, item);
     }
     pthread_mutex_unlock(&fs->lock);
     fs->state->served_config = now;

@@ -19,6 +19,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { LIST_BRIEF_MS = 1000 };
+
 struct hush_job {
     struct hush_instance *instance;
     struct hush_item *item; /* a fetch … */
@@ -29,8 +31,7 @@ struct hush_job {
     struct hush_job *prev, *next;
 };
 
-/* -- Queueing: with the lock held ----------------------------------------------------------------
- */
+/* -- Queueing: with the lock held -------------------------------------------------------------- */
 
 static struct hush_job *job_new(struct hush_instance *instance, unsigned flags)
 {
@@ -81,8 +82,7 @@ void hush_work_abandon(struct hush_job *job, bool timed_out)
     hush_op_cancel(&job->op);
 }
 
-/* -- Fetching: without the lock ------------------------------------------------------------------
- */
+/* -- Fetching: without the lock ---------------------------------------------------------------- */
 
 static enum hush_status decode_field(struct hush_op *op, const struct hush_value *value,
                                      struct hush_field *field)
@@ -206,8 +206,7 @@ static enum hush_status fetch_version(struct hush_fs *fs, struct hush_job *job, 
     return HUSH_OK;
 }
 
-/* -- Listing: without the lock -------------------------------------------------------------------
- */
+/* -- Listing: without the lock ----------------------------------------------------------------- */
 
 static enum hush_status list_emit(void *ctx, const struct hush_entry *entry)
 {
@@ -239,8 +238,19 @@ static enum hush_status list_call(struct hush_job *job, const char *prefix,
     return status;
 }
 
-/* -- Outcomes -----------------------------------------------------------------------------------
- */
+/* A walk waits for this only to learn whether a name is a folder: if the listing does not come soon
+ * it goes on as if it were one. */
+static enum hush_status list_briefly(struct hush_job *job, const char *prefix,
+                                     struct hush_listing **out)
+{
+    uint64_t until_ns = hush_now_ns() + (uint64_t)LIST_BRIEF_MS * HUSH_NS_PER_MS;
+
+    if (job->op.deadline_ns == 0 || job->op.deadline_ns > until_ns)
+        job->op.deadline_ns = until_ns;
+    return list_call(job, prefix, out);
+}
+
+/* -- Outcomes ---------------------------------------------------------------------------------- */
 
 static void note_health(struct hush_instance *instance, enum hush_status status,
                         const struct hush_op *op)
@@ -353,7 +363,7 @@ static void run_fetch(struct hush_fs *fs, struct hush_job *job)
     if (asks && status == HUSH_NOT_FOUND && f.may_split)
         status = fetch_version(fs, job, &f, &value);
     if (asks && resolve && (status == HUSH_NOT_FOUND || status == HUSH_DENIED))
-        listed = list_call(job, f.ref.path, &l);
+        listed = list_briefly(job, f.ref.path, &l);
     log_failure(job, "fetch", job->item->path, status);
     free(f.params);
     pthread_mutex_lock(&fs->lock);
@@ -410,8 +420,7 @@ static void run_list(struct hush_fs *fs, struct hush_job *job)
     list_finish(fs, job, status, l);
 }
 
-/* -- Pools --------------------------------------------------------------------------------------
- */
+/* -- Pools ------------------------------------------------------------------------------------- */
 
 /* Everybody gave up while it stood in the queue. */
 static bool job_is_moot(const struct hush_job *job)
@@ -423,6 +432,8 @@ static bool job_is_moot(const struct hush_job *job)
 static void job_run(struct hush_fs *fs, struct hush_job *job)
 {
     hush_op_init(&job->op, fs->arena, job->instance->config->timeout_ms);
+    if (job->item != NULL && job->item->again)
+        job->flags |= HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE; /* a change that nobody may miss */
     if (job_is_moot(job))
         job->item->job = NULL;
     else if (job->item != NULL)

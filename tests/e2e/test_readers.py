@@ -16,6 +16,8 @@ STATES = ["cold", "expired", "warm", "listed"]
 EXPIRED_TTL = 1
 numbers = itertools.count()
 
+CHECKED = pytest.mark.parametrize("open_mode", ["checked"], indirect=True)
+
 
 @pytest.fixture(scope="module")
 def pems():
@@ -62,20 +64,16 @@ def test_reader(zoo_mount, state, reader):
 
 
 # A mapping that is shared needs the page cache: ENODEV there is what page_cache = no says it does.
+@CHECKED  # open = kernel and page_cache = no exclude each other
 @pytest.mark.parametrize("reader", [r for r in zoo.RECIPES if r != "python-mmap-shared"])
 def test_reader_without_page_cache(zoo_mount, open_mode, reader):
-    if open_mode == "kernel":
-        pytest.skip("open = kernel and page_cache = no exclude each other")
     read_with(zoo_mount, reader, zoo_mount / f"direct/{reader}/tls.pem")
 
 
-@pytest.mark.parametrize("reader", zoo.RECIPES)
+@CHECKED  # who else would see the opens of a pinned node?
+@pytest.mark.parametrize("reader", [r for r in zoo.RECIPES if r != "nginx-static"])  # that one reads a directory
 def test_reader_of_a_bind_mounted_file(zoo_mount, open_mode, pems, reader):
     """As containers are given a secret. The new content, without mounting again (open = checked)."""
-    if open_mode == "kernel":
-        pytest.skip("only open = checked sees the opens of a pinned node")
-    if reader == "nginx-static":
-        pytest.skip("reads through the directory")
     mount, target = zoo_mount, zoo_mount.base / f"bound-{next(numbers)}" / "tls.pem"
     target.parent.mkdir()
     target.touch()

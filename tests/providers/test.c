@@ -65,7 +65,7 @@ static void test_close(struct hush_provider *self)
     (void)self; /* holds nothing between calls */
 }
 
-/* -- Control files ---------------------------------------------------------------------------- */
+/* -- Control files ----------------------------------------------------------------------------- */
 
 static char *test_path(const struct test_provider *test, const char *name, const char *suffix)
 {
@@ -188,7 +188,7 @@ static enum hush_status test_script(const struct test_provider *test, struct hus
     return test_scripted_error(op, line);
 }
 
-/* -- Fetch ------------------------------------------------------------------------------------ */
+/* -- Fetch ------------------------------------------------------------------------------------- */
 
 static bool test_is_control(const char *name)
 {
@@ -340,7 +340,7 @@ static enum hush_status test_fetch(struct hush_provider *self, struct hush_op *o
     return HUSH_OK;
 }
 
-/* -- List ------------------------------------------------------------------------------------- */
+/* -- List -------------------------------------------------------------------------------------- */
 
 /* A listing under way. */
 struct test_listing {

@@ -178,8 +178,7 @@ const char *kernel_xattr(struct kernel *k, uint64_t ino, const char *name)
     return r->error != 0 ? strerrorname_np(r->error) : (const char *)r->body;
 }
 
-/* -- The control file ---------------------------------------------------------------------------
- */
+/* -- The control file -------------------------------------------------------------------------- */
 
 uint64_t kernel_send_control(struct kernel *k, unsigned long command, const char *path)
 {
@@ -203,8 +202,7 @@ const struct hush_control *kernel_control(struct kernel *k, uint64_t unique)
     return (const struct hush_control *)(r->body + sizeof(struct fuse_ioctl_out));
 }
 
-/* -- What programs do ---------------------------------------------------------------------------
- */
+/* -- What programs do -------------------------------------------------------------------------- */
 
 /* tries: how often a name is looked up. */
 static int walk_once(struct kernel *k, uint32_t tid, const char *path, int tries,

@@ -48,12 +48,12 @@ struct kernel_reply {
 
 struct kernel {
     struct kernel_shared *shared;
-    size_t memory; /* of the arena; set before the first start */
+    size_t memory;                /* of the arena; set before the first start */
     int arena, fuse[2], mover[2]; /* [0]: ours, [1]: the worker's */
-    pid_t worker;  /* 0: none */
-    char dir[64];  /* @ in configurations */
-    const char *mount; /* more keys of [mount], or NULL */
-    uint64_t unique;   /* of the last request */
+    pid_t worker;                 /* 0: none */
+    char dir[64];                 /* @ in configurations */
+    const char *mount;            /* more keys of [mount], or NULL */
+    uint64_t unique;              /* of the last request */
     struct kernel_reply *replies[REQUESTS];
     struct hush_move_packet moves[MOVES]; /* all that the mover was told */
     size_t moved, taken;
@@ -67,17 +67,17 @@ struct kernel {
 int kernel_setup(void **state);
 int kernel_teardown(void **state); /* fails if the worker did not end well */
 
-/* -- The worker's life -------------------------------------------------------------------------- */
+/* -- The worker's life ------------------------------------------------------------------------- */
 
 void kernel_start(struct kernel *k, const char *config); /* config less [mount] */
-void kernel_kill(struct kernel *k); /* SIGKILL: the next start takes over */
-int kernel_end(struct kernel *k);   /* the connection ends; the worker's exit status */
+void kernel_kill(struct kernel *k);                      /* SIGKILL: the next start takes over */
+int kernel_end(struct kernel *k);    /* the connection ends; the worker's exit status */
 int kernel_exited(struct kernel *k); /* it ends by itself */
 
 /* The clocks. The timer looks at them once a second of the real one at the latest. */
 void kernel_advance_ms(struct kernel *k, uint64_t ms);
 
-/* -- Requests, one at a time: 0 or a positive errno --------------------------------------------- */
+/* -- Requests, one at a time: 0 or a positive errno -------------------------------------------- */
 
 uint64_t kernel_send(struct kernel *k, uint32_t opcode, uint64_t ino, uint32_t tid,
                      const void *body, size_t size);
@@ -95,14 +95,14 @@ const char *kernel_read(struct kernel *k, uint64_t ino, uint64_t fh); /* all; or
 const char *kernel_readdir(struct kernel *k, uint64_t ino, uint64_t fh); /* "db dir/ …", likewise */
 int kernel_release(struct kernel *k, uint32_t opcode, uint64_t ino, uint64_t fh);
 void kernel_forget(struct kernel *k, uint64_t ino, uint64_t n);
-int kernel_rename(struct kernel *k, uint32_t tid, uint64_t parent, const char *from,
-                  const char *to, uint32_t flags);
+int kernel_rename(struct kernel *k, uint32_t tid, uint64_t parent, const char *from, const char *to,
+                  uint32_t flags);
 void kernel_interrupt(struct kernel *k, uint64_t unique);
 const char *kernel_xattr(struct kernel *k, uint64_t ino, const char *name);
 uint64_t kernel_send_control(struct kernel *k, unsigned long command, const char *path);
 const struct hush_control *kernel_control(struct kernel *k, uint64_t unique); /* its answer */
 
-/* -- What a program does: the value, or the errno's name ----------------------------------------- */
+/* -- What a program does: the value, or the errno's name --------------------------------------- */
 
 /* The walk of the kernel: LOOKUP of each name, GETATTR where attributes are not known; once more,
  * with two LOOKUPs of each name, after ESTALE. */
@@ -119,14 +119,15 @@ struct kernel_file {
 };
 int kernel_open_path(struct kernel *k, uint32_t tid, const char *path, struct kernel_file *file);
 
-/* -- The mover, by hand -------------------------------------------------------------------------- */
+/* -- The mover, by hand ------------------------------------------------------------------------ */
 
-struct hush_move_packet *mover_take(struct kernel *k, enum hush_move op); /* the next of that kind */
+struct hush_move_packet *mover_take(struct kernel *k,
+                                    enum hush_move op);                  /* the next of that kind */
 int mover_rename(struct kernel *k, const struct hush_move_packet *move); /* LOOKUPs and RENAME */
 void mover_answer(struct kernel *k, const struct hush_move_packet *move, int error);
 size_t mover_count(const struct kernel *k, enum hush_move op); /* told so far */
 
-/* -- The backend: path is INSTANCE/NAME ---------------------------------------------------------- */
+/* -- The backend: path is INSTANCE/NAME -------------------------------------------------------- */
 
 void backend_put(struct kernel *k, const char *path, const char *value);
 void backend_control(struct kernel *k, const char *path, const char *suffix, const char *text);

@@ -154,8 +154,7 @@ static void test_base64(void **state)
     assert_string_equal(kernel_cat(k, TID, "s/half/a"), "EIO"); /* all of it or nothing */
 }
 
-/* -- A name that is both a secret and a folder ----------------------------------------------------
- */
+/* -- A name that is both a secret and a folder ------------------------------------------------- */
 
 static void test_both(void **state)
 {

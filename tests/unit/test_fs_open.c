@@ -252,8 +252,7 @@ static void test_unknown_nodes(void **state)
     assert_int_equal(kernel_getattr(k, TID, ROOT, NULL), 0);
 }
 
-/* -- open = kernel ------------------------------------------------------------------------------
- */
+/* -- open = kernel ----------------------------------------------------------------------------- */
 
 /* The kernel opens by itself: OPEN is not there, and a version lives until the kernel forgets it.
  */

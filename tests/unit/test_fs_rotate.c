@@ -167,8 +167,7 @@ static void test_answer_to_a_dead_worker(void **state)
     assert_int_equal(kernel_wait(k, stat)->error, ESTALE);
 }
 
-/* -- Directories: exchanged, since a replaced one would be dead to whoever stands in it -----------
- */
+/* -- Directories: exchanged, since a replaced one would be dead to whoever stands in it -------- */
 
 static void test_exchange(void **state)
 {
@@ -208,8 +207,7 @@ static void test_exchange(void **state)
     }
 }
 
-/* -- What is not renamed -------------------------------------------------------------------------
- */
+/* -- What is not renamed ----------------------------------------------------------------------- */
 
 /* An unchanged value changes nothing. */
 static void test_unchanged(void **state)

@@ -151,8 +151,9 @@ struct hush_request {
     enum hush_request_kind kind;
     uint64_t ino, unique, id;
     pid_t tid;
-    int flags;   /* OPEN: O_… */
-    bool waited; /* the gate was passed: outcome says how */
+    int flags;    /* OPEN: O_… */
+    bool resolve; /* GETATTR of a name of unknown kind */
+    bool waited;  /* the gate was passed: outcome says how */
     bool linked;
     bool settled; /* what it waits for has come; it waits on until the kernel knows */
     enum hush_status outcome;

@@ -31,27 +31,35 @@ def time_us(results, operation, name, what="mean_ns"):
 
 
 def goals(results):
-    """[{goal, limit, at_most, reached, low, high, met}]; what was not measured is left out."""
+    """[{goal, limit, at_most, reached, low, high, met, floor}]; what was not measured is left out. floor: what a
+    file system that decides nothing reaches, where the goal is about more than hushfs's own share."""
+
+    def row(goal, limit, operation, one, other):
+        """At most `limit` times as long as `other`; or, with hushfs as the other, at least."""
+        at_most = other not in ("hushfs", "hushfs-kernel")
+        bare = ["floor" if name == "hushfs" and other != "floor" else name for name in (one, other)]
+        floor = ratio(results, operation, *bare) if bare != [one, other] else None
+        return goal, limit, at_most, ratio(results, operation, one, other), floor
+
     rows = [
-        ("a checked open of 4 KiB, times the floor", 1.15, True, ratio(results, READ, "hushfs", "floor")),
-        ("a checked open is faster than HTTP with a kept connection, times", 1.2, False,
-         ratio(results, READ, "http", "hushfs")),
-        ("a checked open is faster than HTTP with a new connection, times", 4.5, False,
-         ratio(results, READ, "http-new", "hushfs")),
-        ("an open by the kernel of 4 KiB, times tmpfs", 1.6, True, ratio(results, READ, "hushfs-kernel", "tmpfs")),
-        ("an open by the kernel is faster than HTTP with a kept connection, times", 3.5, False,
-         ratio(results, READ, "http", "hushfs-kernel")),
-        ("stat, times tmpfs", 1.15, True, ratio(results, "stat", "hushfs", "tmpfs")),
-        ("a listing of 1,000, times tmpfs", 1.0, True, ratio(results, "list 1000", "hushfs", "tmpfs")),
+        row("a checked open of 4 KiB, times the floor", 1.15, READ, "hushfs", "floor"),
+        row("a checked open is faster than HTTP with a kept connection, times", 1.2, READ, "http", "hushfs"),
+        row("a checked open is faster than HTTP with a new connection, times", 4.5, READ, "http-new", "hushfs"),
+        row("an open by the kernel of 4 KiB, times tmpfs", 1.6, READ, "hushfs-kernel", "tmpfs"),
+        row("an open by the kernel is faster than HTTP with a kept connection, times", 3.5, READ, "http",
+            "hushfs-kernel"),
+        row("stat, times tmpfs", 1.15, "stat", "hushfs", "tmpfs"),
+        row("a listing of 1,000, times tmpfs", 1.0, "list 1000", "hushfs", "tmpfs"),
         *idle_goals(results),
     ]  # fmt: skip
     found = []
-    for goal, limit, at_most, reached in rows:
+    for goal, limit, at_most, reached, floor in rows:
         if reached is not None:
             value, low, high = reached
             met = value <= limit if at_most else value >= limit
             found.append({"goal": goal, "limit": limit, "at_most": at_most, "reached": round(value, 3),
-                          "low": round(low, 3), "high": round(high, 3), "met": met})  # fmt: skip
+                          "low": round(low, 3), "high": round(high, 3), "met": met,
+                          "floor": round(floor[0], 3) if floor else None})  # fmt: skip
     return found
 
 
@@ -61,9 +69,9 @@ def idle_goals(results):
         return []
     memory = idle["memory_kib"]["after the mount"]
     return [
-        ("the idle worker, MiB resident", 8, True, (memory["worker"]["VmRSS"] / 1024,) * 3),
-        ("the idle keeper, MiB resident", 2, True, (memory["keeper"]["VmRSS"] / 1024,) * 3),
-        ("a mount answers after, ms", 150, True, spread(idle["mount_ms"])),
+        ("the idle worker, MiB resident", 8, True, (memory["worker"]["VmRSS"] / 1024,) * 3, None),
+        ("the idle keeper, MiB resident", 2, True, (memory["keeper"]["VmRSS"] / 1024,) * 3, None),
+        ("a mount answers after, ms", 150, True, spread(idle["mount_ms"]), None),
     ]
 
 
@@ -86,10 +94,10 @@ def range_cell(found):
 def goals_table(results):
     rows = [
         [g["goal"], ("≤ " if g["at_most"] else "≥ ") + f"{g['limit']:g}",
-         range_cell((g["reached"], g["low"], g["high"])), "yes" if g["met"] else "**no**"]
+         range_cell((g["reached"], g["low"], g["high"])), "yes" if g["met"] else "**no**", cell(g["floor"])]
         for g in results["goals"]
     ]  # fmt: skip
-    return table(["goal", "limit", "reached (quartiles of the rounds)", "met"], rows)
+    return table(["goal", "limit", "reached (quartiles of the rounds)", "met", "the floor itself"], rows)
 
 
 def read_table(results):

@@ -185,8 +185,8 @@ static void test_ttl_of_the_backend(void **state)
         backend_put(k, rows[i].name, "one");
         backend_control(k, rows[i].name, rows[i].suffix, rows[i].value);
         assert_string_equal(kernel_cat(k, TID, rows[i].name), "one");
-        assert_string_equal(
-            kernel_xattr(k, kernel_ino(k, rows[i].name), "user.hushfs.expires"), rows[i].expires);
+        assert_string_equal(kernel_xattr(k, kernel_ino(k, rows[i].name), "user.hushfs.expires"),
+                            rows[i].expires);
     }
 }
 

@@ -61,7 +61,8 @@ def test_reader(zoo_mount, state, reader):
     read_with(zoo_mount, reader, file)
 
 
-# A mapping that is shared needs the page cache: ENODEV there is what page_cache = no says it does.
+# A mapping that is shared needs the page cache: without it ENODEV, here and through a bind mount of
+# a file that was rotated.
 @pytest.mark.parametrize("reader", [r for r in zoo.RECIPES if r != "python-mmap-shared"])
 def test_reader_without_page_cache(zoo_mount, open_mode, reader):
     if open_mode == "kernel":
@@ -69,7 +70,7 @@ def test_reader_without_page_cache(zoo_mount, open_mode, reader):
     read_with(zoo_mount, reader, zoo_mount / f"direct/{reader}/tls.pem")
 
 
-@pytest.mark.parametrize("reader", zoo.RECIPES)
+@pytest.mark.parametrize("reader", [r for r in zoo.RECIPES if r != "python-mmap-shared"])
 def test_reader_of_a_bind_mounted_file(zoo_mount, open_mode, pems, reader):
     """As containers are given a secret. The new content, without mounting again (open = checked)."""
     if open_mode == "kernel":

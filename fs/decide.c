@@ -51,7 +51,7 @@ static bool passed(struct hush_fs *fs, const struct hush_request *r, const struc
 {
     const struct hush_pass *p = hush_gate_pass(fs, r->tid);
 
-    return p->item == hush_gate_item_id(fs, item) && hush_now_ns() - p->at_ns < PASS_NS;
+    return p->item == item->id && hush_now_ns() - p->at_ns < PASS_NS;
 }
 
 /* This thread got past the gate: what follows of the same call does not ask again. */
@@ -60,7 +60,7 @@ static void pass(struct hush_fs *fs, const struct hush_request *r, const struct 
 {
     struct hush_pass *p = hush_gate_pass(fs, r->tid);
 
-    p->item = hush_gate_item_id(fs, item);
+    p->item = item->id;
     p->retry = retry;
     p->at_ns = hush_now_ns();
 }
@@ -86,6 +86,12 @@ static enum hush_verdict wait_for(struct hush_fs *fs, struct hush_request *r,
     }
     hush_gate_wait_item(fs, r, item);
     return HUSH_PARK;
+}
+
+/* When it came, or now, if it has waited meanwhile. */
+static uint64_t now_of(const struct hush_request *r)
+{
+    return r->waited ? hush_now_ns() : r->came_ns;
 }
 
 /* The errno of an item that cannot be served to r. */
@@ -120,6 +126,32 @@ static enum hush_gate gate_of(struct hush_fs *fs, const struct hush_request *r,
     return hush_item_gate(item, now_ns, r->waited || passed(fs, r, item));
 }
 
+/*
+ * The gate of item. True: r does not get through, or not yet, and *verdict is what to do; false: it
+ * is open, item->current may be served.
+ */
+static bool is_stopped(struct hush_fs *fs, struct hush_request *r, struct hush_answer *a,
+                       struct hush_item *item, enum hush_verdict *verdict)
+{
+    switch (gate_of(fs, r, item, now_of(r))) {
+    case HUSH_GATE_FRESH:
+        return false;
+    case HUSH_GATE_STALE:
+        if (r->kind == HUSH_REQ_OPEN || fs->open_mode == HUSH_OPEN_KERNEL)
+            hush_metric_add(HUSH_METRIC_STALE_OPENS, 1);
+        return false;
+    case HUSH_GATE_ASK:
+        *verdict = wait_for(fs, r, item, r->resolve);
+        if (*verdict == HUSH_ANSWER)
+            *verdict = say_error(a, ENOMEM);
+        return true;
+    case HUSH_GATE_FAIL:
+        break;
+    }
+    *verdict = say_error(a, failure(r, item));
+    return true;
+}
+
 /* -- GETATTR ------------------------------------------------------------------------------------
  */
 
@@ -128,7 +160,8 @@ static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r
 {
     struct hush_snapshot *s = node->snapshot;
     struct hush_item *item = s->item;
-    uint64_t now_ns = hush_now_ns();
+    uint64_t now_ns = now_of(r);
+    enum hush_verdict verdict;
     double timeout_s;
 
     /* Superseded, or a file of a version that is shown as a directory: it never changes. */
@@ -136,19 +169,10 @@ static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r
         return say_attr(fs, a, node, ATTR_LONG_S);
     if (!r->waited && !hush_gate_was_asked(fs, r->tid, r->ino))
         return say_attr(fs, a, node, hush_item_kernel_s(item, now_ns) + ATTR_MORE_S);
-    switch (gate_of(fs, r, item, now_ns)) {
-    case HUSH_GATE_ASK:
-        if (wait_for(fs, r, item, false) == HUSH_PARK) {
-            if (r->id == 0)
-                hush_gate_asked(fs, r->tid, r->ino); /* for the second look */
-            return HUSH_PARK;
-        }
-        return say_error(a, ENOMEM);
-    case HUSH_GATE_FAIL:
-        return say_error(a, failure(r, item));
-    case HUSH_GATE_FRESH:
-    case HUSH_GATE_STALE:
-        break;
+    if (is_stopped(fs, r, a, item, &verdict)) {
+        if (verdict == HUSH_PARK && r->id == 0)
+            hush_gate_asked(fs, r->tid, r->ino); /* for the second look */
+        return verdict;
     }
     if (item->current != s)
         return say_again(fs, r, a, item);
@@ -162,18 +186,12 @@ static enum hush_verdict attr_pending(struct hush_fs *fs, struct hush_request *r
                                       struct hush_answer *a, const struct hush_node *node)
 {
     struct hush_item *item = hush_item_get(fs, node->path, false);
+    enum hush_verdict verdict;
 
     if (item == NULL)
         return say_error(a, ENOMEM);
-    switch (gate_of(fs, r, item, hush_now_ns())) {
-    case HUSH_GATE_ASK:
-        return wait_for(fs, r, item, false) == HUSH_PARK ? HUSH_PARK : say_error(a, ENOMEM);
-    case HUSH_GATE_FAIL:
-        return say_error(a, failure(r, item));
-    case HUSH_GATE_FRESH:
-    case HUSH_GATE_STALE:
-        break;
-    }
+    if (is_stopped(fs, r, a, item, &verdict))
+        return verdict;
     return say_again(fs, r, a, item);
 }
 
@@ -182,6 +200,7 @@ static enum hush_verdict attr_guess(struct hush_fs *fs, struct hush_request *r,
                                     struct hush_answer *a, struct hush_node *node)
 {
     struct hush_item *item = hush_item_get(fs, node->path, false);
+    enum hush_verdict verdict;
 
     if (item == NULL)
         return say_error(a, ENOMEM);
@@ -189,16 +208,11 @@ static enum hush_verdict attr_guess(struct hush_fs *fs, struct hush_request *r,
         node = hush_tree_path_node(fs, node->instance, node->path, HUSH_NODE_DIR, false);
         return say_attr(fs, a, node, ATTR_LONG_S);
     }
-    switch (gate_of(fs, r, item, hush_now_ns())) {
-    case HUSH_GATE_ASK:
-        return wait_for(fs, r, item, true) == HUSH_PARK ? HUSH_PARK : say_error(a, ENOMEM);
-    case HUSH_GATE_FAIL:
-        if ((item->kinds & HUSH_MAY_BE_FOLDER) != 0)
+    r->resolve = true;
+    if (is_stopped(fs, r, a, item, &verdict)) {
+        if (verdict == HUSH_ANSWER && (item->kinds & HUSH_MAY_BE_FOLDER) != 0)
             return say_attr(fs, a, node, 0); /* the walk goes on; OPENDIR says why it ends */
-        return say_error(a, failure(r, item));
-    case HUSH_GATE_FRESH:
-    case HUSH_GATE_STALE:
-        break;
+        return verdict;
     }
     return say_again(fs, r, a, item);
 }
@@ -251,7 +265,7 @@ static enum hush_verdict say_superseded(struct hush_fs *fs, const struct hush_re
     struct hush_pass *p = hush_gate_pass(fs, r->tid);
 
     p->told = r->ino;
-    p->told_item = hush_gate_item_id(fs, item);
+    p->told_item = item->id;
     return say_again(fs, r, a, item);
 }
 
@@ -270,7 +284,7 @@ static enum hush_verdict open_superseded(struct hush_fs *fs, const struct hush_r
 
     if (p->told == r->ino && now->kind == HUSH_NODE_FILE)
         return say_open(fs, r, a, now, true);
-    if (node->kind == HUSH_NODE_FILE && p->told_item == hush_gate_item_id(fs, item))
+    if (node->kind == HUSH_NODE_FILE && p->told_item == item->id)
         return say_open(fs, r, a, node, false);
     return say_superseded(fs, r, a, item);
 }
@@ -278,6 +292,7 @@ static enum hush_verdict open_superseded(struct hush_fs *fs, const struct hush_r
 static enum hush_verdict open_secret(struct hush_fs *fs, struct hush_request *r,
                                      struct hush_answer *a, struct hush_node *node)
 {
+    enum hush_verdict verdict;
     struct hush_item *item;
 
     if (node->snapshot != NULL && node != hush_snapshot_top(node->snapshot))
@@ -285,17 +300,8 @@ static enum hush_verdict open_secret(struct hush_fs *fs, struct hush_request *r,
     item = node->snapshot != NULL ? node->snapshot->item : hush_item_get(fs, node->path, false);
     if (item == NULL)
         return say_error(a, ENOMEM);
-    switch (gate_of(fs, r, item, hush_now_ns())) {
-    case HUSH_GATE_ASK:
-        return wait_for(fs, r, item, false) == HUSH_PARK ? HUSH_PARK : say_error(a, ENOMEM);
-    case HUSH_GATE_FAIL:
-        return say_error(a, failure(r, item));
-    case HUSH_GATE_STALE:
-        hush_metric_add(HUSH_METRIC_STALE_OPENS, 1);
-        break;
-    case HUSH_GATE_FRESH:
-        break;
-    }
+    if (is_stopped(fs, r, a, item, &verdict))
+        return verdict;
     if (node->snapshot != NULL && node->snapshot == item->current)
         return say_open(fs, r, a, node, false);
     return open_superseded(fs, r, a, node, item);
@@ -349,7 +355,7 @@ static enum hush_verdict opendir_failed(const struct hush_request *r, struct hus
 static enum hush_verdict opendir_folder(struct hush_fs *fs, struct hush_request *r,
                                         struct hush_answer *a, struct hush_node *node)
 {
-    uint64_t now_ns = hush_now_ns(), age_ns = now_ns - node->listed_ns;
+    uint64_t now_ns = now_of(r), age_ns = now_ns - node->listed_ns;
     struct hush_settings settings;
     bool may_ask = now_ns >= node->list_retry_ns && !r->waited;
 

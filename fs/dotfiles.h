@@ -8,7 +8,8 @@
 
 #include "fs.h"
 
-/* -- With fs->lock held ------------------------------------------------------------------------- */
+/* -- With fs->lock held -------------------------------------------------------------------------
+ */
 
 bool hush_dot_init(struct hush_fs *fs); /* their nodes; false: no memory */
 struct hush_node *hush_dot_lookup(struct hush_fs *fs, const char *name); /* below .hushfs */
@@ -21,7 +22,8 @@ char *hush_dot_text(struct hush_fs *fs, uint64_t ino, size_t *size);
 /* The i-th file's name and node id; NULL: no more. */
 const char *hush_dot_name(size_t i, uint64_t *ino);
 
-/* -- Without ------------------------------------------------------------------------------------ */
+/* -- Without ------------------------------------------------------------------------------------
+ */
 
 /* In the loop: an ioctl on control. in holds what the caller gave, size bytes. */
 void hush_dot_ioctl(struct hush_fs *fs, fuse_req_t req, uint64_t ino, unsigned cmd, const void *in,

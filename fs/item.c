@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "core/metrics.h"
+#include "hash.h"
 #include "rotate.h"
 #include "snapshot.h"
 #include "tree.h"
@@ -67,6 +68,7 @@ struct hush_item *hush_item_get(struct hush_fs *fs, const char *path, bool versi
         free(item);
         return NULL;
     }
+    item->id = hush_siphash(fs->state->key, path, strlen(path)) | 1;
     item->instance = instance_of(fs, path);
     item->versioned = versioned;
     settle(fs, item);
@@ -241,7 +243,7 @@ void hush_item_reap(struct hush_fs *fs, struct hush_snapshot *s)
 {
     if (s->record->state != HUSH_SNAPSHOT_OLD || hush_snapshot_alive(s))
         return;
-    if (s->prev != NULL) /* utlist: a listed element's prev is never NULL */
+    if (s->prev != NULL)            /* utlist: a listed element's prev is never NULL */
         DL_DELETE(s->item->old, s); // NOLINT(clang-analyzer-core.NullDereference)
     hush_snapshot_free(fs, s);
 }

@@ -6,9 +6,9 @@
 #ifndef HUSH_KEEPER_H
 #define HUSH_KEEPER_H
 
+#include "child.h"
 #include "mountpoint.h"
 #include "process.h"
-#include "child.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -26,7 +26,7 @@ struct hush_child {
     uint64_t kill_ns;  /* when to send SIGKILL; 0: not at all */
     uint64_t born_ns;  /* when it was started last */
     unsigned burst;    /* deaths of the young, one after the other */
-    bool replaced; /* its end is our wish: the next one starts at once */
+    bool replaced;     /* its end is our wish: the next one starts at once */
 };
 
 struct hush_keeper {

@@ -327,6 +327,6 @@ static bool setup_inherited(struct hush_keeper *k)
 bool hush_keeper_setup(struct hush_keeper *k, int argc, char **argv)
 {
     /* The mount comes late: what fails before it leaves nothing behind. */
-    return setup_options(k, argc, argv) && setup_inherited(k) && setup_log(k) && setup_process(k) && setup_limits(k) &&
-           setup_memory(k) && setup_mount(k) && setup_confine(k);
+    return setup_options(k, argc, argv) && setup_inherited(k) && setup_log(k) && setup_process(k) &&
+           setup_limits(k) && setup_memory(k) && setup_mount(k) && setup_confine(k);
 }

@@ -55,7 +55,7 @@ static void settle_pass(struct hush_fs *fs, pid_t tid, const struct hush_item *i
 {
     struct hush_pass *pass = hush_gate_pass(fs, tid);
 
-    if (pass->item != hush_gate_item_id(fs, item))
+    if (pass->item != item->id)
         return;
     if (!pass->retry)
         pass->item = 0;

@@ -175,7 +175,7 @@ static void show_without(struct hush_fs *fs, struct hush_item *item)
         (void)inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path));
     }
     item->command = 0;
-    hush_gate_wake_item(fs, item, item->status);
+    hush_gate_wake_settled(fs, item, item->status);
 }
 
 void hush_rotate_expire(struct hush_fs *fs, uint64_t now_ns)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rotate.h - showing a new version. The mover makes a real rename through its clone of the mount, so
- * watchers see the events of an atomic replace; the name switches when the RENAME arrives here. If
- * it does not come in time (somebody holds the directory's lock, no mover, no clone) the worker
+ * rotate.h - showing a new version. The mover makes a real rename through its clone of the mount,
+ * so watchers see the events of an atomic replace; the name switches when the RENAME arrives here.
+ * If it does not come in time (somebody holds the directory's lock, no mover, no clone) the worker
  * switches without it: a stuck mover costs an event, never freshness.
  *
  * No thread of the worker makes such a call itself: killed there it would never be reaped, and the
@@ -13,7 +13,8 @@
 
 #include "fs.h"
 
-/* -- With fs->lock held ------------------------------------------------------------------------- */
+/* -- With fs->lock held -------------------------------------------------------------------------
+ */
 
 /* item has a staged version: show it, at once or by the mover: then item->command is set, and its
  * waiters are woken when the kernel has done it. */
@@ -38,7 +39,8 @@ void hush_rotate_expire(struct hush_fs *fs, uint64_t now_ns);
 void hush_rotate_forget_all(struct hush_fs *fs);
 bool hush_rotate_idle(struct hush_fs *fs); /* the mover has done all that was queued */
 
-/* -- Without ------------------------------------------------------------------------------------ */
+/* -- Without ------------------------------------------------------------------------------------
+ */
 
 bool hush_rotate_start(struct hush_fs *fs); /* the mover's client thread; false: errno */
 void hush_rotate_stop(struct hush_fs *fs);

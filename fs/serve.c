@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * serve.c - the life of a worker's filesystem: made over what a dead worker left, started, served,
- * ended. Called by worker.c; unit tests and the fuzz target of FUSE messages use it without a mount.
+ * ended. Called by worker.c; unit tests and the fuzz target of FUSE messages use it without a
+ * mount.
  */
 #include "serve.h"
 

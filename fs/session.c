@@ -80,7 +80,7 @@ static bool session_is_forget(uint32_t opcode)
 
 static void stage_done(struct hush_session *s)
 {
-    atomic_store(&s->state->stage_busy, 0);
+    hush_journal_step(&s->state->stage_busy, 0);
 }
 
 /* Reply without asking the operations. A reply that nobody waits for any more is no failure. */
@@ -156,11 +156,11 @@ static ssize_t session_receive(struct hush_session *s, int fd, size_t size)
     ssize_t got;
     int err;
 
-    atomic_store(&s->stage_unique, 0); /* a FORGET: its handling is over */
+    hush_journal_step(&s->stage_unique, 0); /* a FORGET: its handling is over */
     stage_done(s);
     memset(state->stage, 0, sizeof(struct fuse_in_header));
-    atomic_store(&state->stage_applied, 0);
-    atomic_store(&state->stage_busy, 1);
+    hush_journal_step(&state->stage_applied, 0);
+    hush_journal_step(&state->stage_busy, 1);
     got = s->wire.read(s->wire.ctx, fd, state->stage,
                        size < HUSH_STAGE_SIZE ? size : HUSH_STAGE_SIZE);
     if (got > 0)
@@ -322,6 +322,7 @@ static bool session_open(struct hush_session *s, const struct fuse_lowlevel_ops 
     user->session = s;
     s->journal = hush_journal_open(s->state);
     s->fuse = s->journal == NULL ? NULL : fuse_session_new(&args, ops, ops_size, user);
+    fuse_opt_free_args(&args); /* libfuse has made a copy of its own */
     return s->fuse != NULL;
 }
 

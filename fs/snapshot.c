@@ -217,8 +217,8 @@ void hush_snapshot_free(struct hush_fs *fs, struct hush_snapshot *s)
 
 bool hush_snapshot_alive(const struct hush_snapshot *s)
 {
-    /* Once it is superseded the kernel forgets a node as soon as nothing refers to it: no descriptor,
-     * no mapping, no bind mount, nobody whose directory it is. */
+    /* Once it is superseded the kernel forgets a node as soon as nothing refers to it: no
+     * descriptor, no mapping, no bind mount, nobody whose directory it is. */
     return s->record->nopen > 0 || s->record->nlookup > 0;
 }
 
@@ -437,27 +437,28 @@ static void sweep_values(struct hush_fs *fs)
 
         own(&o, item->current);
         own(&o, item->staged);
-        DL_FOREACH (item->old, old)
-            own(&o, old);
+        DL_FOREACH(item->old, old)
+        own(&o, old);
     }
     qsort(o.blocks, o.count, sizeof(*o.blocks), compare_blocks);
     hush_arena_walk(fs->arena, sweep, &o);
     free(o.blocks);
 }
 
-/* What nobody can ask for any more, or was only waiting for its last reader when the worker died. An
- * item whose instance is configured no more serves its open files alone. */
+/* What nobody can ask for any more, or was only waiting for its last reader when the worker died.
+ * An item whose instance is configured no more serves its open files alone. */
 static void reap_all(struct hush_fs *fs)
 {
     struct hush_item *item, *next_item;
 
-    HASH_ITER (hh, fs->items, item, next_item) {
+    HASH_ITER(hh, fs->items, item, next_item)
+    {
         struct hush_snapshot *s, *next;
 
         if (item->instance == NULL)
             hush_item_drop(fs, item);
-        DL_FOREACH_SAFE (item->old, s, next)
-            hush_item_reap(fs, s);
+        DL_FOREACH_SAFE(item->old, s, next)
+        hush_item_reap(fs, s);
         hush_item_put(fs, item, hush_now_ns());
     }
 }

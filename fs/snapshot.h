@@ -23,7 +23,7 @@ struct hush_snapshot_record {
     int64_t modified_s;
     uint64_t nlookup; /* of all its nodes */
     uint32_t nopen;
-    uint32_t state; /* enum hush_snapshot_state */
+    uint32_t state;  /* enum hush_snapshot_state */
     uint32_t ttl_ms; /* the backend's own; 0: says nothing */
     uint32_t salt;   /* tells node ids apart where path and version are the same */
     hush_block secret;
@@ -32,8 +32,8 @@ struct hush_snapshot_record {
     uint32_t version_size;
     uint32_t versioned; /* of the item */
     uint32_t unused;
-    /* What the backend calls these bytes now: a value that is written again unchanged stays the same
-     * version here, with its node ids. */
+    /* What the backend calls these bytes now: a value that is written again unchanged stays the
+     * same version here, with its node ids. */
     struct hush_version latest;
 };
 

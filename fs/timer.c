@@ -20,23 +20,23 @@ enum {
 };
 
 /* Before its ttl ends, between 75 and 90 % of it: no two at once, no reader waits. */
-static uint64_t refresh_at(const struct hush_fs *fs, const struct hush_item *item)
+static uint64_t refresh_at(const struct hush_item *item)
 {
     uint64_t fetched = item->current->record->fetched_ns;
     uint64_t ttl = hush_snapshot_fresh_until(item->current) - fetched;
-    uint64_t part = (hush_gate_item_id(fs, item) >> 8) % 16;
+    uint64_t part = (item->id >> 8) % 16;
 
     return fetched + ttl / 100 * (75 + part);
 }
 
-static bool is_hot(const struct hush_fs *fs, const struct hush_item *item, uint64_t now_ns)
+static bool is_hot(const struct hush_item *item, uint64_t now_ns)
 {
     const struct hush_snapshot *s = item->current;
 
     return item->job == NULL && item->staged == NULL && item->instance != NULL &&
            item->settings.ttl_ms >= 1000 && item->used_ns > s->record->fetched_ns &&
            (item->instance->config->ops->flags & HUSH_ONE_SECRET_PER_READ) == 0 &&
-           now_ns >= item->retry_ns && now_ns >= refresh_at(fs, item);
+           now_ns >= item->retry_ns && now_ns >= refresh_at(item);
 }
 
 static void sweep_item(struct hush_fs *fs, struct hush_item *item, uint64_t now_ns)
@@ -48,7 +48,7 @@ static void sweep_item(struct hush_fs *fs, struct hush_item *item, uint64_t now_
     }
     if (now_ns >= hush_snapshot_stale_until(item->current))
         hush_item_drop(fs, item);
-    else if (is_hot(fs, item, now_ns))
+    else if (is_hot(item, now_ns))
         (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND);
 }
 

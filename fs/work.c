@@ -19,6 +19,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { LIST_BRIEF_MS = 1000 };
+
 struct hush_job {
     struct hush_instance *instance;
     struct hush_item *item; /* a fetch … */
@@ -236,6 +238,18 @@ static enum hush_status list_call(struct hush_job *job, const char *prefix,
     return status;
 }
 
+/* A walk waits for this only to learn whether a name is a folder: if the listing does not come soon
+ * it goes on as if it were one. */
+static enum hush_status list_briefly(struct hush_job *job, const char *prefix,
+                                     struct hush_listing **out)
+{
+    uint64_t until_ns = hush_now_ns() + (uint64_t)LIST_BRIEF_MS * HUSH_NS_PER_MS;
+
+    if (job->op.deadline_ns == 0 || job->op.deadline_ns > until_ns)
+        job->op.deadline_ns = until_ns;
+    return list_call(job, prefix, out);
+}
+
 /* -- Outcomes -----------------------------------------------------------------------------------
  */
 
@@ -292,8 +306,10 @@ static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_sta
     item->again = false;
     if (hush_item_done(fs, item, status, value, &job->op, hush_now_ns()))
         hush_rotate_show(fs, item);
-    if (item->command == 0) /* else when the kernel knows it */
+    if (item->command == 0)
         hush_gate_wake_item(fs, item, item->status);
+    else
+        hush_gate_settle_item(item); /* they are woken when the kernel knows it */
     if (again)
         (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE);
 }
@@ -323,7 +339,7 @@ static void run_fetch(struct hush_fs *fs, struct hush_job *job)
     if (asks && status == HUSH_NOT_FOUND && f.may_split)
         status = fetch_version(fs, job, &f, &value);
     if (asks && resolve && (status == HUSH_NOT_FOUND || status == HUSH_DENIED))
-        listed = list_call(job, f.ref.path, &l);
+        listed = list_briefly(job, f.ref.path, &l);
     log_failure(job, "fetch", job->item->path, status);
     free(f.params);
     pthread_mutex_lock(&fs->lock);
@@ -385,6 +401,8 @@ static bool job_is_moot(const struct hush_job *job)
 static void job_run(struct hush_fs *fs, struct hush_job *job)
 {
     hush_op_init(&job->op, fs->arena, job->instance->config->timeout_ms);
+    if (job->item != NULL && job->item->again)
+        job->flags |= HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE; /* a change that nobody may miss */
     if (job_is_moot(job))
         job->item->job = NULL;
     else if (job->item != NULL)

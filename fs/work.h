@@ -18,7 +18,8 @@ enum hush_work_flags {
 bool hush_work_fetch(struct hush_fs *fs, struct hush_item *item, unsigned flags);
 bool hush_work_list(struct hush_fs *fs, struct hush_node *dir);
 
-/* With fs->lock held: nobody waits for job any more; it is canceled unless it is a background one. */
+/* With fs->lock held: nobody waits for job any more; it is canceled unless it is a background one.
+ */
 void hush_work_abandon(struct hush_job *job);
 
 /* Start the pools and watches of all instances; false: errno. Stop: cancels what runs; true if all

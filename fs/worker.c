@@ -95,7 +95,7 @@ static bool attach(struct hush_fs *fs)
     return false;
 }
 
-static int serve(struct hush_fs *fs)
+static int serve(struct hush_fs *fs, int ready_fd)
 {
     struct sigaction term = {.sa_handler = on_term};
     int status;
@@ -104,8 +104,10 @@ static int serve(struct hush_fs *fs)
         return EXIT_FAILURE;
     stop_session = fs->session;
     sigaction(SIGTERM, &term, NULL);
-    (void)!write(HUSH_FD_READY, "R", 1); /* closed, but for the first worker of a mount */
-    (void)close(HUSH_FD_READY);
+    if (ready_fd >= 0) {
+        (void)!write(ready_fd, "R", 1); /* `hushfs mount` may have gone */
+        (void)close(ready_fd);
+    }
     status = hush_serve_loop(fs);
     hush_serve_stop(fs);
     return status;
@@ -114,6 +116,8 @@ static int serve(struct hush_fs *fs)
 int main(int argc, char **argv)
 {
     static struct hush_fs fs;
+    /* Only the first worker of a mount is given it: later its number is anybody's. */
+    int ready_fd = fcntl(HUSH_FD_READY, F_GETFD) >= 0 ? HUSH_FD_READY : -1;
 
     harden();
     hush_log_open("hushfs-worker", argc > 1 && strcmp(argv[1], "--syslog") == 0, HUSH_LOG_INFO);
@@ -122,5 +126,5 @@ int main(int argc, char **argv)
     if (!attach(&fs) || !hush_serve_init(&fs))
         _exit(HUSH_EXIT_CONFIG);
     /* What is in the arena stays for the next worker; nothing else is worth freeing. */
-    _exit(serve(&fs));
+    _exit(serve(&fs, ready_fd));
 }

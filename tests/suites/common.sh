@@ -71,15 +71,14 @@ shell_files() {
 }
 
 # Configure and build a preset of CMakePresets.json.
-build() { # PRESET [TARGET...]
-    local preset=$1 targets=()
+build() { # PRESET [OPTION OF CMAKE --build...]
+    local preset=$1
     shift
-    [ $# = 0 ] || targets=(--target "$@")
     cmake --preset "$preset" -DBUILD_TESTING=ON >"$logs/configure-$preset.log" 2>&1 || {
         cat "$logs/configure-$preset.log"
         return 1
     }
-    cmake --build --preset "$preset" -j 2 "${targets[@]}"
+    cmake --build --preset "$preset" -j 2 "$@"
 }
 
 # The same for a suite that needs it: without it nothing else of the suite makes sense.

@@ -39,7 +39,8 @@ suite_cppcheck() {
     compiled_files dev >"$logs/cppcheck.all"
     mkdir -p build/cppcheck
     cppcheck --project=build/dev/compile_commands.json --cppcheck-build-dir=build/cppcheck -j 2 --quiet \
-        --enable=warning,performance,portability --library=posix --inline-suppr --suppress=missingIncludeSystem \
+        --enable=warning,performance,portability --library=posix --library=tests/suites/cppcheck.xml \
+        --inline-suppr --suppressions-list=tests/suites/cppcheck.suppress \
         --template='{file}:{line}: {severity}: {message} [{id}]' 2>&1 | tee "$logs/cppcheck.out"
     # A header's finding counts once, as a file of its own.
     sed -n "s,^$root/,,; s/:[0-9]*: [a-z]*: .*//p" "$logs/cppcheck.out" | sort -u >"$logs/cppcheck.bad"

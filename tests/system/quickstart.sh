@@ -67,5 +67,28 @@ check 'kept: it is still mounted' grep -q " $mnt " /proc/self/mountinfo
 check 'kept: it is readable' [ "$(cat $mnt/app/db/password)" = 'battery staple' ]
 quickstart 'after kept'
 leaves_nothing 'after kept'
+
+# As installed: the command finds the other programs, and the example is a configuration.
+installed() {
+    cmake --install /hushfs/build/quickstart >"$out" 2>&1 || return 1
+    for file in bin/hushfs libexec/hushfs/hushfs-keeper libexec/hushfs/hushfs-worker libexec/hushfs/hushfs-mover \
+        share/doc/hushfs/examples/hushfs.conf lib/sysusers.d/hushfs.conf; do
+        [ -f "/usr/local/$file" ] || { echo "not installed: $file"; return 1; }
+    done
+}
+
+mounts_installed() {
+    mkdir -p /srv/secrets /mnt/secrets
+    echo installed >/srv/secrets/one
+    chgrp -R hushfs /srv/secrets
+    printf '[mount]\npath = /mnt/secrets\n[provider/app]\ntype = file\nroot = /srv/secrets\n' >/root/hushfs.conf
+    rm -rf /hushfs/build
+    hushfs mount -c /root/hushfs.conf && [ "$(cat /mnt/secrets/app/one)" = installed ] && hushfs umount /mnt/secrets
+}
+
+check 'installed: all files' installed
+getent group ssl-cert >/dev/null || groupadd --system ssl-cert # the example's, of Debian's package
+check 'installed: the example is good' hushfs check -c /usr/local/share/doc/hushfs/examples/hushfs.conf
+check 'installed: mounts, reads, unmounts' mounts_installed
 check 'as another user: refused' sh -c '! runuser -u nobody -- /hushfs/packaging/quickstart >/tmp/out 2>&1'
 check 'as another user: says what to do' says 'run it as root'

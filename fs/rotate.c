@@ -205,12 +205,17 @@ void hush_rotate_forget_top(struct hush_fs *fs, const char *path)
     (void)inval_entry(fs, HUSH_INO_ROOT, top);
 }
 
+void hush_rotate_retell(struct hush_fs *fs, const struct hush_item *item)
+{
+    (void)inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path));
+}
+
 void hush_rotate_forget_all(struct hush_fs *fs)
 {
     for (struct hush_node *node = fs->nodes; node != NULL; node = node->hh.next)
         inval_inode(fs, node->ino, -1); /* attributes only */
     for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next)
-        (void)inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path));
+        hush_rotate_retell(fs, item);
 }
 
 bool hush_rotate_idle(struct hush_fs *fs)

@@ -167,6 +167,8 @@ static void announce(struct hush_fs *fs)
     for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next) {
         if (item->staged != NULL)
             hush_rotate_show(fs, item);
+        else if (item->old != NULL)
+            hush_rotate_retell(fs, item);
     }
     pthread_mutex_unlock(&fs->lock);
     fs->state->served_config = now;

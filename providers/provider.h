@@ -120,7 +120,6 @@ enum hush_provider_flags {
     HUSH_HAS_UNCHANGED = 1u << 1, /* fetch honours if_not */
     HUSH_IS_LOCAL = 1u << 2,      /* never touches the network */
     HUSH_IS_MAP = 1u << 3,        /* secrets are maps: `as` defaults to directory */
-    HUSH_LISTS_ALL = 1u << 4,     /* a name that a fresh listing lacks does not exist */
     HUSH_ONE_SECRET_PER_READ =
         1u << 5, /* each fetch makes a new credential: never prefetch or retry */
 };

@@ -394,7 +394,7 @@ static enum hush_status file_list(struct hush_provider *self, struct hush_op *op
 const struct hush_provider_ops hush_provider_file = {
     .name = "file",
     .summary = "plain files in a directory: Docker, Kubernetes and systemd credentials, tmpfs",
-    .flags = HUSH_HAS_UNCHANGED | HUSH_IS_LOCAL | HUSH_LISTS_ALL,
+    .flags = HUSH_HAS_UNCHANGED | HUSH_IS_LOCAL,
     .size = sizeof(struct file_provider),
     .options = file_options,
     .open = file_open,

@@ -77,8 +77,7 @@ void hush_attr(struct hush_fs *fs, const struct hush_node *node, struct stat *st
     }
 }
 
-/* -- Extended attributes ------------------------------------------------------------------------
- */
+/* -- Extended attributes ----------------------------------------------------------------------- */
 
 enum xattr { XATTR_VERSION, XATTR_AGE, XATTR_EXPIRES, XATTR_STALE, XATTR_SOURCE, XATTR_COUNT };
 

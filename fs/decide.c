@@ -44,8 +44,7 @@ static enum hush_verdict say_attr(struct hush_fs *fs, struct hush_answer *a,
     return HUSH_ANSWER;
 }
 
-/* -- The gate of an item ------------------------------------------------------------------------
- */
+/* -- The gate of an item ----------------------------------------------------------------------- */
 
 static bool passed(struct hush_fs *fs, const struct hush_request *r, const struct hush_item *item)
 {
@@ -152,8 +151,7 @@ static bool is_stopped(struct hush_fs *fs, struct hush_request *r, struct hush_a
     return true;
 }
 
-/* -- GETATTR ------------------------------------------------------------------------------------
- */
+/* -- GETATTR ----------------------------------------------------------------------------------- */
 
 static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r,
                                       struct hush_answer *a, struct hush_node *node)
@@ -240,21 +238,25 @@ static enum hush_verdict decide_attr(struct hush_fs *fs, struct hush_request *r,
     return say_attr(fs, a, node, ATTR_LONG_S);
 }
 
-/* -- OPEN ---------------------------------------------------------------------------------------
- */
+/* -- OPEN -------------------------------------------------------------------------------------- */
 
+/* node: of a snapshot. */
 static enum hush_verdict say_open(struct hush_fs *fs, const struct hush_request *r,
                                   struct hush_answer *a, const struct hush_node *node, bool direct)
 {
     struct hush_pass *p = hush_gate_pass(fs, r->tid);
+    struct hush_snapshot *s = node->snapshot;
+
+    if (s == NULL)
+        return say_error(a, ESTALE);
 
     p->item = p->told = p->told_item = 0;
     a->say = HUSH_SAY_OPEN;
     a->handle = node->ino;
-    a->direct_io = direct || !node->snapshot->item->settings.page_cache;
+    a->direct_io = direct || !s->item->settings.page_cache;
     a->keep_cache = !a->direct_io;
     if (hush_session_apply_once(fs->session, r->unique))
-        node->snapshot->record->nopen++;
+        s->record->nopen++;
     hush_metric_add(HUSH_METRIC_OPENS, 1);
     return HUSH_ANSWER;
 }
@@ -326,8 +328,7 @@ static enum hush_verdict decide_open(struct hush_fs *fs, struct hush_request *r,
     return HUSH_ANSWER;
 }
 
-/* -- OPENDIR ------------------------------------------------------------------------------------
- */
+/* -- OPENDIR ----------------------------------------------------------------------------------- */
 
 static enum hush_verdict say_opendir(struct hush_fs *fs, struct hush_answer *a,
                                      struct hush_node *node)
@@ -427,8 +428,7 @@ static enum hush_verdict decide_opendir(struct hush_fs *fs, struct hush_request 
     return say_error(a, ESTALE); /* not settled: GETATTR comes first on a path walk */
 }
 
-/* -- Refresh ------------------------------------------------------------------------------------
- */
+/* -- Refresh ----------------------------------------------------------------------------------- */
 
 static enum hush_verdict decide_refresh(struct hush_fs *fs, struct hush_request *r,
                                         struct hush_answer *a)

@@ -195,6 +195,8 @@ struct hush_pass {
 };
 enum { HUSH_PASSES = 4096 };
 
+enum { HUSH_DOTS = 4 }; /* files of .hushfs */
+
 struct hush_fs {
     struct hush_session_user user; /* first: see session.h */
     struct hush_config *config;
@@ -226,7 +228,8 @@ struct hush_fs {
     struct hush_command *commands;
     uint64_t next_command;
     bool mover_busy;
-    struct hush_handle *handles; /* open directories and .hushfs files */
+    struct hush_handle kept[HUSH_DOTS]; /* see dotfiles.h */
+    struct hush_handle *handles;        /* open directories and .hushfs files */
 };
 
 #endif

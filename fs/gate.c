@@ -13,8 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* -- Answers ------------------------------------------------------------------------------------
- */
+/* -- Answers ----------------------------------------------------------------------------------- */
 
 static void send_open(fuse_req_t req, const struct hush_answer *a)
 {
@@ -52,8 +51,7 @@ static void answer_send(const struct hush_request *r, const struct hush_answer *
     }
 }
 
-/* -- Parking ------------------------------------------------------------------------------------
- */
+/* -- Parking ----------------------------------------------------------------------------------- */
 
 static void park(struct hush_fs *fs, struct hush_request *r)
 {
@@ -130,13 +128,13 @@ void hush_gate_wake_dir(struct hush_fs *fs, struct hush_node *dir, enum hush_sta
 }
 
 /* Nobody waits for it any more: the backend need not go on. */
-static void let_go(struct hush_item *item, struct hush_node *dir)
+static void let_go(struct hush_item *item, struct hush_node *dir, bool timed_out)
 {
     struct hush_job *job = item != NULL ? item->job : dir->list_job;
     bool waited = item != NULL ? item->waiters != NULL : dir->list_waiters != NULL;
 
     if (job != NULL && !waited)
-        hush_work_abandon(job);
+        hush_work_abandon(job, timed_out);
 }
 
 void hush_gate_expire(struct hush_fs *fs, uint64_t now_ns)
@@ -148,7 +146,7 @@ void hush_gate_expire(struct hush_fs *fs, uint64_t now_ns)
 
         hush_metric_add(HUSH_METRIC_TIMEOUTS, 1);
         wake(fs, r, HUSH_TIMEOUT);
-        let_go(item, dir);
+        let_go(item, dir, true);
     }
 }
 
@@ -181,8 +179,7 @@ void hush_gate_answer_woken(struct hush_fs *fs)
     }
 }
 
-/* -- Entering -----------------------------------------------------------------------------------
- */
+/* -- Entering ---------------------------------------------------------------------------------- */
 
 /* libfuse calls this with the request locked: in the loop when INTERRUPT comes, or at once from
  * fuse_req_interrupt_func(). The request stands in by_id while it is not answered. */
@@ -203,7 +200,7 @@ static void interrupted(fuse_req_t req, void *data)
 
         unpark(fs, r);
         HASH_DEL(fs->by_id, r);
-        let_go(item, dir);
+        let_go(item, dir, false);
         ours = true;
     }
     pthread_mutex_unlock(&fs->lock);
@@ -296,8 +293,7 @@ void hush_gate_refresh(struct hush_fs *fs, fuse_req_t req, struct hush_item *ite
     enter(fs, &r);
 }
 
-/* -- Who asked what -----------------------------------------------------------------------------
- */
+/* -- Who asked what ---------------------------------------------------------------------------- */
 
 void hush_gate_asked(struct hush_fs *fs, pid_t tid, uint64_t ino)
 {

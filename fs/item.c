@@ -119,8 +119,7 @@ double hush_item_kernel_s(const struct hush_item *item, uint64_t now_ns)
     return left;
 }
 
-/* -- Outcomes -----------------------------------------------------------------------------------
- */
+/* -- Outcomes ---------------------------------------------------------------------------------- */
 
 static uint32_t jitter_ms(const struct hush_fs *fs, uint32_t ms)
 {
@@ -248,8 +247,7 @@ void hush_item_reap(struct hush_fs *fs, struct hush_snapshot *s)
     hush_snapshot_free(fs, s);
 }
 
-/* -- Names --------------------------------------------------------------------------------------
- */
+/* -- Names ------------------------------------------------------------------------------------- */
 
 bool hush_item_ref(const struct hush_item *item, struct hush_ref_text *out)
 {

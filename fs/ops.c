@@ -92,8 +92,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     hush_gate_enter(fuse_req_userdata(req), req, HUSH_REQ_OPENDIR, ino, fi->flags);
 }
 
-/* -- READ ---------------------------------------------------------------------------------------
- */
+/* -- READ -------------------------------------------------------------------------------------- */
 
 /* The part of a value that was asked for. */
 struct piece {
@@ -128,19 +127,16 @@ static void read_dot(struct hush_fs *fs, fuse_req_t req, fuse_ino_t ino, uint64_
                      size_t size, off_t offset)
 {
     const struct hush_handle *h;
-    char *text = NULL;
-    size_t have = 0;
     struct piece p;
 
     pthread_mutex_lock(&fs->lock);
     h = hush_handle_find(fs, handle);
-    if (h == NULL)
-        text = hush_dot_text(fs, ino, &have);
+    if (h == NULL) /* `open = kernel`, or opened before a takeover */
+        h = hush_dot_kept(fs, ino, offset == 0);
     pthread_mutex_unlock(&fs->lock);
-    /* A handle's text is freed by this thread only. */
-    p = h != NULL ? piece_of(h->text, h->size, size, offset) : piece_of(text, have, size, offset);
+    /* This thread alone frees a text. */
+    p = h != NULL ? piece_of(h->text, h->size, size, offset) : piece_of(NULL, 0, size, offset);
     fuse_reply_buf(req, (const char *)p.bytes, p.size);
-    free(text);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
@@ -185,8 +181,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     fuse_reply_err(req, 0);
 }
 
-/* -- The rest -----------------------------------------------------------------------------------
- */
+/* -- The rest ---------------------------------------------------------------------------------- */
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {

@@ -36,8 +36,7 @@ enum {
     HUSH_EXIT_RESTART = 75,  /* start another one at once (EX_TEMPFAIL) */
 };
 
-/* -- Worker to mover and back: one packet each way per command -----------------------------------
- */
+/* -- Worker to mover and back: one packet each way per command --------------------------------- */
 
 enum hush_move {
     HUSH_MOVE_HELLO,   /* mover to worker, first thing: commands without an answer are lost */
@@ -61,8 +60,7 @@ struct hush_move_packet {
     char to[256];
 };
 
-/* -- The state: shared memory of keeper and workers, survives both of the others -----------------
- */
+/* -- The state: shared memory of keeper and workers, survives both of the others --------------- */
 
 enum {
     HUSH_STATE_MAGIC = 0x48555331,       /* "HUS1"; another layout, another number */

@@ -49,6 +49,20 @@ static bool shown_as_directory(struct hush_fs *fs, const struct hush_node *dir,
     return settings.as == HUSH_AS_DIRECTORY;
 }
 
+/* A folder that is a secret, too, shows that as .value. */
+static bool has_own_value(struct hush_fs *fs, const struct hush_node *dir)
+{
+    const char *slash = dir->path != NULL ? strrchr(dir->path, '/') : NULL;
+    const struct hush_node *parent;
+    char path[PATH_MAX];
+
+    if (slash == NULL)
+        return false;
+    (void)snprintf(path, sizeof(path), "%.*s", (int)(slash - dir->path), dir->path);
+    parent = hush_tree_path_find(fs, path, HUSH_NODE_DIR, false);
+    return parent != NULL && (hush_listing_kinds(parent->listing, slash + 1) & HUSH_IS_SECRET) != 0;
+}
+
 static void fill_listing(struct hush_fs *fs, struct fill *f, const struct hush_node *dir,
                          const struct hush_listing *l, size_t first)
 {
@@ -60,6 +74,8 @@ static void fill_listing(struct hush_fs *fs, struct fill *f, const struct hush_n
                       (off_t)(DOTS + i + 1)))
             return;
     }
+    if (first <= l->count && has_own_value(fs, dir))
+        (void)fill_add(f, ".value", dir->ino + l->count + 1, false, (off_t)(DOTS + l->count + 1));
 }
 
 static void fill_version(struct fill *f, const struct hush_snapshot *s, size_t first)

@@ -23,8 +23,7 @@ enum {
     ANSWER_SLICE_MS = 100, /* and how soon a worker that ends stops waiting */
 };
 
-/* -- Commands -----------------------------------------------------------------------------------
- */
+/* -- Commands ---------------------------------------------------------------------------------- */
 
 static struct hush_command *command(struct hush_fs *fs, enum hush_move op)
 {
@@ -81,8 +80,7 @@ static void stage_name(const struct hush_snapshot *s, char *out, size_t size)
     (void)snprintf(out, size, HUSH_STAGE_PREFIX "%016" PRIx64, s->nodes[0].ino);
 }
 
-/* -- Showing ------------------------------------------------------------------------------------
- */
+/* -- Showing ----------------------------------------------------------------------------------- */
 
 static struct hush_command *ask_mover(struct hush_fs *fs, const struct hush_item *item)
 {
@@ -223,8 +221,7 @@ bool hush_rotate_idle(struct hush_fs *fs)
     return fs->commands == NULL && !fs->mover_busy;
 }
 
-/* -- The mover's client: waits on a socket, never in the kernel for our own answer ----------------
- */
+/* -- The mover's client: waits on a socket, never in the kernel for our own answer ------------- */
 
 static bool readable(struct hush_fs *fs)
 {

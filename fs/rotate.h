@@ -13,8 +13,7 @@
 
 #include "fs.h"
 
-/* -- With fs->lock held -------------------------------------------------------------------------
- */
+/* -- With fs->lock held ------------------------------------------------------------------------ */
 
 /* item has a staged version: show it, at once or by the mover: then item->command is set, and its
  * waiters are woken when the kernel has done it. */
@@ -42,8 +41,7 @@ void hush_rotate_retell(struct hush_fs *fs, const struct hush_item *item);
 void hush_rotate_forget_all(struct hush_fs *fs);
 bool hush_rotate_idle(struct hush_fs *fs); /* the mover has done all that was queued */
 
-/* -- Without ------------------------------------------------------------------------------------
- */
+/* -- Without ----------------------------------------------------------------------------------- */
 
 bool hush_rotate_start(struct hush_fs *fs); /* the mover's client thread; false: errno */
 void hush_rotate_stop(struct hush_fs *fs);

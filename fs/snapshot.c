@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* -- Nodes --------------------------------------------------------------------------------------
- */
+/* -- Nodes ------------------------------------------------------------------------------------- */
 
 static void node_init(struct hush_snapshot *s, struct hush_node *n, enum hush_node_kind kind,
                       int field)
@@ -33,7 +32,7 @@ static bool nodes_of_directory(struct hush_snapshot *s)
     node_init(s, &s->nodes[1], HUSH_NODE_FILE, HUSH_FIELD_WHOLE);
     s->nodes[1].name = strdup(s->value.fields != NULL ? ".json" : ".value");
     s->node_count = 2;
-    for (size_t i = 0; i < s->value.field_count; i++) {
+    for (size_t i = 0; s->value.fields != NULL && i < s->value.field_count; i++) {
         char shown[HUSH_NAME_MAX + 1];
         struct hush_node *n = &s->nodes[s->node_count];
         const char *raw = s->value.fields[i].name;
@@ -42,12 +41,11 @@ static bool nodes_of_directory(struct hush_snapshot *s)
             continue;
         node_init(s, n, HUSH_NODE_FILE, (int)i);
         n->name = strdup(shown);
+        if (n->name == NULL)
+            return false;
         s->node_count++;
     }
-    for (size_t i = 1; i < s->node_count; i++)
-        if (s->nodes[i].name == NULL)
-            return false;
-    return true;
+    return s->nodes[1].name != NULL;
 }
 
 static bool nodes_of_file(struct hush_snapshot *s)
@@ -89,8 +87,7 @@ static void nodes_add(struct hush_fs *fs, struct hush_snapshot *s)
         hush_tree_add(fs, &s->nodes[i]);
 }
 
-/* -- Records ------------------------------------------------------------------------------------
- */
+/* -- Records ----------------------------------------------------------------------------------- */
 
 static size_t record_size(const struct hush_snapshot *s)
 {
@@ -168,8 +165,7 @@ static bool record_make(struct hush_fs *fs, struct hush_snapshot *s, uint32_t sa
     return true;
 }
 
-/* -- Life ---------------------------------------------------------------------------------------
- */
+/* -- Life -------------------------------------------------------------------------------------- */
 
 struct hush_snapshot *hush_snapshot_new(struct hush_fs *fs, struct hush_item *item,
                                         struct hush_value *value, uint64_t now_ns)
@@ -277,8 +273,7 @@ struct hush_secret *hush_snapshot_bytes(const struct hush_node *node)
     return node->field == HUSH_FIELD_WHOLE ? value->secret : value->fields[node->field].value;
 }
 
-/* -- Takeover -----------------------------------------------------------------------------------
- */
+/* -- Takeover ---------------------------------------------------------------------------------- */
 
 /* The parts of a record, if they lie within its size bytes. */
 struct parts {

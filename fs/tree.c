@@ -21,8 +21,7 @@ struct hush_node_record {
     uint32_t unused;
 };
 
-/* -- Ids ----------------------------------------------------------------------------------------
- */
+/* -- Ids --------------------------------------------------------------------------------------- */
 
 enum { INO_BITS = 48 }; /* exact in a double, for those that print inodes with one */
 
@@ -72,8 +71,7 @@ void hush_tree_remove(struct hush_fs *fs, struct hush_node *node)
     HASH_DEL(fs->nodes, node);
 }
 
-/* -- Path nodes ---------------------------------------------------------------------------------
- */
+/* -- Path nodes -------------------------------------------------------------------------------- */
 
 static uint64_t path_ino(const struct hush_fs *fs, const char *path, enum hush_node_kind kind,
                          bool directory)
@@ -202,8 +200,7 @@ uint64_t hush_tree_parent_ino(struct hush_fs *fs, const char *path)
     return node != NULL ? node->ino : 0;
 }
 
-/* -- Listings -----------------------------------------------------------------------------------
- */
+/* -- Listings ---------------------------------------------------------------------------------- */
 
 struct hush_listing *hush_listing_ref(struct hush_listing *l)
 {
@@ -344,28 +341,40 @@ void hush_tree_listed(struct hush_fs *fs, struct hush_node *dir, struct hush_lis
     listing_store(fs, dir);
 }
 
-/* -- Takeover -----------------------------------------------------------------------------------
- */
+/* -- Takeover ---------------------------------------------------------------------------------- */
+
+/* The node of a record; NULL: its instance is configured no more, or the record makes no sense. */
+static struct hush_node *adopt_node(struct hush_fs *fs, const struct hush_node_record *r,
+                                    const char *path)
+{
+    enum hush_node_kind kind = (enum hush_node_kind)r->kind;
+    struct hush_item *item = hush_item_get(fs, path, false); /* it knows the instance */
+    struct hush_node *node;
+
+    if (item == NULL)
+        return NULL;
+    if (item->instance == NULL) {
+        hush_rotate_forget_top(fs, path);
+        return NULL;
+    }
+    if (kind == HUSH_NODE_DIR)
+        item->kinds |= HUSH_IS_FOLDER;
+    node = hush_tree_path_find(fs, path, kind, r->directory != 0);
+    if (node == NULL)
+        node = path_node_new(fs, item->instance, path, kind, r->directory != 0);
+    return node;
+}
 
 static void adopt_path(struct hush_fs *fs, hush_block block)
 {
     struct hush_node_record *r = hush_arena_bytes(fs->arena, block);
     struct hush_node *node = NULL;
-    struct hush_item *item = NULL;
     char path[PATH_MAX];
 
     if (hush_arena_size(fs->arena, block) >= sizeof(*r) + r->path_size && r->path_size < PATH_MAX) {
         memcpy(path, r + 1, r->path_size);
         path[r->path_size] = '\0';
-        /* An instance that is configured no more has no nodes; an item knows the instance. */
-        item = hush_item_get(fs, path, false);
-        if (item != NULL && item->instance == NULL)
-            hush_rotate_forget_top(fs, path);
-        if (item != NULL && item->instance != NULL)
-            node = hush_tree_path_find(fs, path, (enum hush_node_kind)r->kind, r->directory != 0);
-        if (node == NULL && item != NULL && item->instance != NULL)
-            node = path_node_new(fs, item->instance, path, (enum hush_node_kind)r->kind,
-                                 r->directory != 0);
+        node = adopt_node(fs, r, path);
     }
     if (node != NULL && node->block == block)
         return; /* an instance's own, made a moment ago */
@@ -375,8 +384,6 @@ static void adopt_path(struct hush_fs *fs, hush_block block)
     }
     node->block = block;
     node->record = r;
-    if (node->kind == HUSH_NODE_DIR)
-        item->kinds |= HUSH_IS_FOLDER;
 }
 
 static void adopt_listing(struct hush_fs *fs, hush_block block)

@@ -47,8 +47,7 @@ hush_block *hush_tree_blocks(struct hush_fs *fs, enum hush_block_type type, size
 /* In a new worker: the path nodes of every record in the arena, and the listings. */
 void hush_tree_adopt_all(struct hush_fs *fs);
 
-/* -- Listings -----------------------------------------------------------------------------------
- */
+/* -- Listings ---------------------------------------------------------------------------------- */
 
 struct hush_listing *hush_listing_ref(struct hush_listing *l);
 void hush_listing_unref(struct hush_listing *l); /* NULL ok */

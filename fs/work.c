@@ -26,12 +26,12 @@ struct hush_job {
     struct hush_item *item; /* a fetch … */
     struct hush_node *dir;  /* … or a listing */
     unsigned flags;
+    bool timed_out; /* it was canceled since the last who waited had waited too long */
     struct hush_op op;
     struct hush_job *prev, *next;
 };
 
-/* -- Queueing: with the lock held ----------------------------------------------------------------
- */
+/* -- Queueing: with the lock held -------------------------------------------------------------- */
 
 static struct hush_job *job_new(struct hush_instance *instance, unsigned flags)
 {
@@ -74,14 +74,15 @@ bool hush_work_list(struct hush_fs *fs, struct hush_node *dir)
     return true;
 }
 
-void hush_work_abandon(struct hush_job *job)
+void hush_work_abandon(struct hush_job *job, bool timed_out)
 {
-    if ((job->flags & HUSH_WORK_BACKGROUND) == 0)
-        hush_op_cancel(&job->op);
+    if ((job->flags & HUSH_WORK_BACKGROUND) != 0)
+        return;
+    job->timed_out = timed_out;
+    hush_op_cancel(&job->op);
 }
 
-/* -- Fetching: without the lock ------------------------------------------------------------------
- */
+/* -- Fetching: without the lock ---------------------------------------------------------------- */
 
 static enum hush_status decode_field(struct hush_op *op, const struct hush_value *value,
                                      struct hush_field *field)
@@ -205,8 +206,7 @@ static enum hush_status fetch_version(struct hush_fs *fs, struct hush_job *job, 
     return HUSH_OK;
 }
 
-/* -- Listing: without the lock -------------------------------------------------------------------
- */
+/* -- Listing: without the lock ----------------------------------------------------------------- */
 
 static enum hush_status list_emit(void *ctx, const struct hush_entry *entry)
 {
@@ -250,8 +250,7 @@ static enum hush_status list_briefly(struct hush_job *job, const char *prefix,
     return list_call(job, prefix, out);
 }
 
-/* -- Outcomes -----------------------------------------------------------------------------------
- */
+/* -- Outcomes ---------------------------------------------------------------------------------- */
 
 static void note_health(struct hush_instance *instance, enum hush_status status,
                         const struct hush_op *op)
@@ -296,6 +295,24 @@ static void resolve_folder(struct hush_fs *fs, struct hush_job *job, struct hush
     hush_tree_listed(fs, dir, l, hush_now_ns());
 }
 
+static bool is_given_up(const struct hush_job *job, enum hush_status status)
+{
+    return status == HUSH_CANCELED && hush_op_canceled(&job->op);
+}
+
+/* It says nothing of the backend. Who came meanwhile gets a call of his own; at the end of a worker
+ * everybody stays where he is, and the next one asks for them. */
+static void fetch_given_up(struct hush_fs *fs, struct hush_job *job)
+{
+    struct hush_item *item = job->item;
+    bool again = item->again || item->waiters != NULL;
+
+    item->job = NULL;
+    item->again = false;
+    if (again)
+        (void)hush_work_fetch(fs, item, job->flags);
+}
+
 static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_status status,
                          struct hush_value *value)
 {
@@ -304,6 +321,13 @@ static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_sta
 
     item->job = NULL;
     item->again = false;
+    if (is_given_up(job, status)) {
+        /* Who came meanwhile gets a call of his own. At the end of a worker everybody stays where
+         * he is: the next one asks for them. */
+        if (item->waiters != NULL || again)
+            (void)hush_work_fetch(fs, item, job->flags);
+        return;
+    }
     if (hush_item_done(fs, item, status, value, &job->op, hush_now_ns()))
         hush_rotate_show(fs, item);
     if (item->command == 0)
@@ -351,6 +375,12 @@ static void run_fetch(struct hush_fs *fs, struct hush_job *job)
         resolve_folder(fs, job, l);
     else
         hush_listing_unref(l);
+    if (is_given_up(job, status) && (!job->timed_out || job->item->waiters != NULL)) {
+        fetch_given_up(fs, job);
+        return;
+    }
+    if (is_given_up(job, status))
+        status = hush_fail(&job->op, HUSH_TIMEOUT, "no answer within the mount's deadline");
     note_health(job->instance, status, &job->op);
     fetch_finish(fs, job, status, &value);
 }
@@ -362,6 +392,8 @@ static void list_finish(struct hush_fs *fs, struct hush_job *job, enum hush_stat
     uint64_t now_ns = hush_now_ns();
 
     dir->list_job = NULL;
+    if (is_given_up(job, status))
+        return; /* only at the end of a worker */
     if (status == HUSH_OK) {
         hush_tree_listed(fs, dir, l, now_ns);
     } else {
@@ -388,8 +420,7 @@ static void run_list(struct hush_fs *fs, struct hush_job *job)
     list_finish(fs, job, status, l);
 }
 
-/* -- Pools --------------------------------------------------------------------------------------
- */
+/* -- Pools ------------------------------------------------------------------------------------- */
 
 /* Everybody gave up while it stood in the queue. */
 static bool job_is_moot(const struct hush_job *job)

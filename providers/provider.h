@@ -34,8 +34,7 @@
 #include <stdint.h>
 #include <time.h>
 
-/* -- Secrets ------------------------------------------------------------------------------------
- */
+/* -- Secrets ----------------------------------------------------------------------------------- */
 
 enum {
     HUSH_VERSION_MAX = 63,
@@ -111,8 +110,7 @@ typedef enum hush_status hush_emit_fn(void *ctx, const struct hush_entry *entry)
 /* What watch() reports: the secret (or, for "", everything) may have changed, appeared or gone. */
 typedef void hush_changed_fn(void *ctx, const char *path);
 
-/* -- The provider -------------------------------------------------------------------------------
- */
+/* -- The provider ------------------------------------------------------------------------------ */
 
 /* What a NULL function pointer cannot say. */
 enum hush_provider_flags {
@@ -184,8 +182,7 @@ struct hush_provider_ops {
 /* The instance behind self: struct vault *v = HUSH_PROVIDER(struct vault, self); */
 #define HUSH_PROVIDER(type, self) ((type *)((char *)(self)-offsetof(type, base)))
 
-/* -- The registry (registry.c) ------------------------------------------------------------------
- */
+/* -- The registry (registry.c) ----------------------------------------------------------------- */
 
 /* Every provider built in, sorted by name, NULL-terminated. */
 extern const struct hush_provider_ops *const hush_providers[];

@@ -50,7 +50,7 @@ static void file_close(struct hush_provider *self)
     (void)self; /* holds nothing between calls */
 }
 
-/* -- One file --------------------------------------------------------------------------------- */
+/* -- One file ---------------------------------------------------------------------------------- */
 
 static int64_t file_ms(const struct timespec *time)
 {
@@ -287,7 +287,7 @@ static enum hush_status file_fetch(struct hush_provider *self, struct hush_op *o
                      file->root, ref->path);
 }
 
-/* -- Listing ---------------------------------------------------------------------------------- */
+/* -- Listing ----------------------------------------------------------------------------------- */
 
 struct file_listing {
     const struct file_provider *file;

@@ -55,7 +55,7 @@ struct watch {
     bool restart;                   /* the table is doubtful */
 };
 
-/* -- The table -------------------------------------------------------------------------------- */
+/* -- The table --------------------------------------------------------------------------------- */
 
 static void watch_stop(struct watch *w)
 {
@@ -153,7 +153,7 @@ static enum hush_status watch_add(struct watch *w, const char *path)
     return HUSH_OK;
 }
 
-/* -- Reports ---------------------------------------------------------------------------------- */
+/* -- Reports ----------------------------------------------------------------------------------- */
 
 static void watch_report(struct watch *w, const char *path)
 {
@@ -254,7 +254,7 @@ static enum hush_status watch_start(struct watch *w)
     return status != HUSH_OK ? status : watch_scan(w, w->dirs, false);
 }
 
-/* -- Events ----------------------------------------------------------------------------------- */
+/* -- Events ------------------------------------------------------------------------------------ */
 
 static enum hush_status watch_dir_event(struct watch *w, const char *path, uint32_t mask)
 {

@@ -37,7 +37,7 @@ static bool json_is_ready(void)
     return json_malloc == hush_wipe_malloc && json_free == hush_wipe_free;
 }
 
-/* -- Walking over text ------------------------------------------------------------------------ */
+/* -- Walking over text ------------------------------------------------------------------------- */
 
 /* Feed bytes in their order; strings and their escapes are seen, everything else is up to you. */
 struct json_walk {
@@ -120,7 +120,7 @@ static struct json_cursor json_cursor_next(struct json_cursor *cursor)
     return value;
 }
 
-/* -- Fields ----------------------------------------------------------------------------------- */
+/* -- Fields ------------------------------------------------------------------------------------ */
 
 /* The value without space between its tokens, to `to` unless NULL. Returns its size. */
 static size_t json_compact(struct json_cursor value, uint8_t *to)
@@ -172,7 +172,7 @@ static enum hush_status json_add_members(struct hush_op *op, json_t *object,
     return HUSH_OK;
 }
 
-/* -- Refusals --------------------------------------------------------------------------------- */
+/* -- Refusals ---------------------------------------------------------------------------------- */
 
 /* jansson's own text quotes what it was reading. */
 static const char *json_error_reason(enum json_error_code code)

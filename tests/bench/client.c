@@ -47,8 +47,7 @@ struct bench {
     size_t target_count;
 };
 
-/* -- Latencies ----------------------------------------------------------------------------------
- */
+/* -- Latencies --------------------------------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
 {
@@ -93,8 +92,7 @@ static void measure_latency(const struct bench *b, struct target *t, unsigned ro
     t->operations += count;
 }
 
-/* -- Operations per second ---------------------------------------------------------------------
- */
+/* -- Operations per second --------------------------------------------------------------------- */
 
 struct worker {
     pthread_t thread;
@@ -147,8 +145,7 @@ static void measure_rate(const struct bench *b, struct target *t, unsigned round
     pthread_barrier_destroy(&ready);
 }
 
-/* -- The program --------------------------------------------------------------------------------
- */
+/* -- The program ------------------------------------------------------------------------------- */
 
 static void print_numbers(const char *name, const uint32_t *numbers, unsigned count)
 {

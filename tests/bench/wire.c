@@ -31,8 +31,7 @@ static void expect(struct bench_source *s, size_t size)
         tool_die("'%s' gave %zu bytes, before that %zu", s->path, size, s->size);
 }
 
-/* -- Services -----------------------------------------------------------------------------------
- */
+/* -- Services ---------------------------------------------------------------------------------- */
 
 static void service_connect(struct bench_source *s)
 {
@@ -128,8 +127,7 @@ static size_t unix_kept(struct bench_source *s)
     return length;
 }
 
-/* -- Operations ---------------------------------------------------------------------------------
- */
+/* -- Operations -------------------------------------------------------------------------------- */
 
 static int file_open(const struct bench_source *s)
 {
@@ -228,8 +226,7 @@ bench_operation *bench_operation_find(const char *name)
     return NULL;
 }
 
-/* -- Sources ------------------------------------------------------------------------------------
- */
+/* -- Sources ----------------------------------------------------------------------------------- */
 
 static bool after(const char *text, const char *prefix, const char **rest)
 {

@@ -20,7 +20,7 @@ enum {
     LIFE_FLIP_SIZE = 4096,
 };
 
-/* -- Tables ----------------------------------------------------------------------------------- */
+/* -- Tables ------------------------------------------------------------------------------------ */
 
 static const char life_lower[] = "abcdefghijklmnopqrstuvwxyz";
 
@@ -81,7 +81,7 @@ static void options_are_documented(struct contract *c)
     }
 }
 
-/* -- Open and close --------------------------------------------------------------------------- */
+/* -- Open and close ---------------------------------------------------------------------------- */
 
 static size_t life_open_fds(void)
 {
@@ -134,7 +134,7 @@ static void failures_leak_nothing(struct contract *c)
     assert_int_equal(hush_arena_usage(c->arena).blocks, 0);
 }
 
-/* -- Threads ---------------------------------------------------------------------------------- */
+/* -- Threads ----------------------------------------------------------------------------------- */
 
 struct life_readers {
     struct contract *c;
@@ -205,7 +205,7 @@ static void threads_see_whole_values(struct contract *c)
     life_race(&readers, life_flip);
 }
 
-/* -- Watch ------------------------------------------------------------------------------------ */
+/* -- Watch ------------------------------------------------------------------------------------- */
 
 struct life_watch {
     struct contract *c;

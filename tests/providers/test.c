@@ -4,6 +4,7 @@
  * installed program: only hush_providers_test has it.
  *
  *     dir/NAME           the secret NAME; its content is the value. NAME may have folders.
+ *     dir/NAME.value     the secret NAME, if NAME is a folder, too
  *     dir/NAME.version   its version (the first line); without it, a hash of the content
  *     dir/NAME.versions/V    what NAME#V is, for a V that is not the current one
  *     dir/NAME.fields    exists: the value is a JSON object, given as a map too
@@ -48,8 +49,8 @@ static const struct hush_option test_options[] = {
 };
 
 static const char *const test_suffixes[] = {
-    ".version", ".versions", ".fields", ".ttl",   ".not_after",
-    ".delay",   ".hang",     ".deaf",   ".error", ".retry",
+    ".value", ".version", ".versions", ".fields", ".ttl",   ".not_after",
+    ".delay", ".hang",    ".deaf",     ".error",  ".retry",
 };
 
 static enum hush_status test_open(struct hush_provider *self, struct hush_op *op)
@@ -64,7 +65,7 @@ static void test_close(struct hush_provider *self)
     (void)self; /* holds nothing between calls */
 }
 
-/* -- Control files ---------------------------------------------------------------------------- */
+/* -- Control files ----------------------------------------------------------------------------- */
 
 static char *test_path(const struct test_provider *test, const char *name, const char *suffix)
 {
@@ -187,7 +188,7 @@ static enum hush_status test_script(const struct test_provider *test, struct hus
     return test_scripted_error(op, line);
 }
 
-/* -- Fetch ------------------------------------------------------------------------------------ */
+/* -- Fetch ------------------------------------------------------------------------------------- */
 
 static bool test_is_control(const char *name)
 {
@@ -223,7 +224,8 @@ static bool test_is_name(const char *name)
 static enum hush_status test_read(const struct test_provider *test, struct hush_op *op,
                                   const char *name, struct hush_secret **out)
 {
-    cleanup_free char *path = test_path(test, name, "");
+    const bool both = test_exists(test, name, ".value");
+    cleanup_free char *path = test_path(test, name, both ? ".value" : "");
     cleanup_close int fd = path == NULL ? -1 : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     enum hush_status status;
     uint8_t *bytes;
@@ -338,22 +340,44 @@ static enum hush_status test_fetch(struct hush_provider *self, struct hush_op *o
     return HUSH_OK;
 }
 
-/* -- List ------------------------------------------------------------------------------------- */
+/* -- List -------------------------------------------------------------------------------------- */
 
-static enum hush_status test_list_dir(struct hush_op *op, DIR *dir, hush_emit_fn *emit, void *ctx)
+/* A listing under way. */
+struct test_listing {
+    const struct test_provider *test;
+    const char *prefix;
+    hush_emit_fn *emit;
+    void *ctx;
+};
+
+static enum hush_status test_list_entry(const struct test_listing *l, const struct dirent *entry)
+{
+    const bool folder = entry->d_type == DT_DIR;
+    struct hush_entry found = {.name = entry->d_name,
+                               .kind = folder ? HUSH_KIND_FOLDER : HUSH_KIND_SECRET};
+    cleanup_free char *name = NULL;
+    enum hush_status status;
+
+    if (test_is_control(entry->d_name))
+        return HUSH_OK;
+    status = l->emit(l->ctx, &found);
+    if (status != HUSH_OK || !folder || asprintf(&name, "%s/%s", l->prefix, entry->d_name) < 0 ||
+        !test_exists(l->test, name, ".value"))
+        return status;
+    found.kind = HUSH_KIND_SECRET;
+    return l->emit(l->ctx, &found);
+}
+
+static enum hush_status test_list_dir(struct hush_op *op, DIR *dir, const struct test_listing *l)
 {
     const struct dirent *entry;
 
     /* cppcheck-suppress readdirCalled ; one thread has this stream */
     while ((entry = readdir(dir)) != NULL) {
-        const struct hush_entry found = {
-            .name = entry->d_name,
-            .kind = entry->d_type == DT_DIR ? HUSH_KIND_FOLDER : HUSH_KIND_SECRET,
-        };
         enum hush_status status = test_check_op(op);
 
-        if (status == HUSH_OK && !test_is_control(entry->d_name))
-            status = emit(ctx, &found);
+        if (status == HUSH_OK)
+            status = test_list_entry(l, entry);
         if (status != HUSH_OK)
             return status;
     }
@@ -364,6 +388,7 @@ static enum hush_status test_list(struct hush_provider *self, struct hush_op *op
                                   const char *prefix, hush_emit_fn *emit, void *ctx)
 {
     const struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
+    const struct test_listing listing = {test, prefix, emit, ctx};
     cleanup_free char *path = test_path(test, prefix, "");
     enum hush_status status;
     DIR *dir;
@@ -379,7 +404,7 @@ static enum hush_status test_list(struct hush_provider *self, struct hush_op *op
     dir = path == NULL ? NULL : opendir(path);
     if (dir == NULL)
         return hush_fail(op, hush_status_from_errno(errno), "'%s': %m", prefix);
-    status = test_list_dir(op, dir, emit, ctx);
+    status = test_list_dir(op, dir, &listing);
     (void)closedir(dir); /* was opened for reading */
     return status;
 }

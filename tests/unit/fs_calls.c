@@ -178,8 +178,7 @@ const char *kernel_xattr(struct kernel *k, uint64_t ino, const char *name)
     return r->error != 0 ? strerrorname_np(r->error) : (const char *)r->body;
 }
 
-/* -- The control file ---------------------------------------------------------------------------
- */
+/* -- The control file -------------------------------------------------------------------------- */
 
 uint64_t kernel_send_control(struct kernel *k, unsigned long command, const char *path)
 {
@@ -203,8 +202,7 @@ const struct hush_control *kernel_control(struct kernel *k, uint64_t unique)
     return (const struct hush_control *)(r->body + sizeof(struct fuse_ioctl_out));
 }
 
-/* -- What programs do ---------------------------------------------------------------------------
- */
+/* -- What programs do -------------------------------------------------------------------------- */
 
 /* tries: how often a name is looked up. */
 static int walk_once(struct kernel *k, uint32_t tid, const char *path, int tries,
@@ -213,7 +211,7 @@ static int walk_once(struct kernel *k, uint32_t tid, const char *path, int tries
     int err = 0;
     char name[300];
 
-    *out = (struct fuse_entry_out){.nodeid = ROOT};
+    *out = (struct fuse_entry_out){.nodeid = ROOT, .attr.mode = S_IFDIR};
     while (*path != '\0' && err == 0) {
         size_t n = strcspn(path, "/");
         uint64_t parent = out->nodeid;
@@ -254,12 +252,15 @@ uint64_t kernel_send_stat(struct kernel *k, uint32_t tid, const char *path)
     const char *slash = strrchr(path, '/');
     char parent[300];
     struct fuse_entry_out out = {.nodeid = ROOT};
+    uint64_t unique;
 
     (void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
     assert_int_equal(kernel_walk(k, tid, parent, &out), 0);
     assert_int_equal(kernel_lookup(k, tid, out.nodeid, slash + 1, &out), 0);
     assert_int_equal(out.attr_valid, 0);
-    return kernel_send_getattr(k, tid, out.nodeid);
+    unique = kernel_send_getattr(k, tid, out.nodeid);
+    (void)kernel_answered(k, unique);
+    return unique;
 }
 
 static int open_once(struct kernel *k, uint32_t tid, const struct fuse_entry_out *entry,
@@ -281,14 +282,15 @@ static int open_path(struct kernel *k, uint32_t tid, const char *path, uint32_t 
 
     for (int tries = 1; tries <= 2 && err == ESTALE; tries++) {
         err = walk_once(k, tid, path, tries, &entry);
-        if (err == 0 && opcode == FUSE_OPEN && S_ISDIR(entry.attr.mode))
-            return EISDIR;
         if (err == 0 && opcode == FUSE_OPENDIR && !S_ISDIR(entry.attr.mode))
             return ENOTDIR;
         if (err == 0)
-            err = open_once(k, tid, &entry, opcode, file);
+            err = open_once(k, tid, &entry, S_ISDIR(entry.attr.mode) ? FUSE_OPENDIR : opcode, file);
     }
-    return err;
+    if (err != 0 || opcode == FUSE_OPENDIR || !S_ISDIR(entry.attr.mode))
+        return err;
+    assert_int_equal(kernel_release(k, FUSE_RELEASEDIR, file->ino, file->fh), 0);
+    return EISDIR; /* of read(2) */
 }
 
 int kernel_open_path(struct kernel *k, uint32_t tid, const char *path, struct kernel_file *file)

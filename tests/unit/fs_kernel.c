@@ -320,8 +320,7 @@ size_t mover_count(const struct kernel *k, enum hush_move op)
     return n;
 }
 
-/* -- A test's beginning and end -----------------------------------------------------------------
- */
+/* -- A test's beginning and end ---------------------------------------------------------------- */
 
 static void state_init(struct hush_state *state)
 {

@@ -66,8 +66,7 @@ struct kernel {
 int kernel_setup(void **state);
 int kernel_teardown(void **state); /* fails if the worker did not end well */
 
-/* -- The worker's life --------------------------------------------------------------------------
- */
+/* -- The worker's life ------------------------------------------------------------------------- */
 
 void kernel_start(struct kernel *k, const char *config); /* config less [mount] */
 void kernel_kill(struct kernel *k);                      /* SIGKILL: the next start takes over */
@@ -77,8 +76,7 @@ int kernel_exited(struct kernel *k); /* it ends by itself */
 /* The clocks. The timer looks at them once a second of the real one at the latest. */
 void kernel_advance_ms(struct kernel *k, uint64_t ms);
 
-/* -- Requests, one at a time: 0 or a positive errno ---------------------------------------------
- */
+/* -- Requests, one at a time: 0 or a positive errno -------------------------------------------- */
 
 uint64_t kernel_send(struct kernel *k, uint32_t opcode, uint64_t ino, uint32_t tid,
                      const void *body, size_t size);
@@ -103,8 +101,7 @@ const char *kernel_xattr(struct kernel *k, uint64_t ino, const char *name);
 uint64_t kernel_send_control(struct kernel *k, unsigned long command, const char *path);
 const struct hush_control *kernel_control(struct kernel *k, uint64_t unique); /* its answer */
 
-/* -- What a program does: the value, or the errno's name -----------------------------------------
- */
+/* -- What a program does: the value, or the errno's name --------------------------------------- */
 
 /* The walk of the kernel: LOOKUP of each name, GETATTR where attributes are not known; once more,
  * with two LOOKUPs of each name, after ESTALE. */
@@ -112,7 +109,7 @@ int kernel_walk(struct kernel *k, uint32_t tid, const char *path, struct fuse_en
 const char *kernel_cat(struct kernel *k, uint32_t tid, const char *path);
 const char *kernel_ls(struct kernel *k, uint32_t tid, const char *path);
 uint64_t kernel_ino(struct kernel *k, const char *path); /* walks */
-/* As far as the request that may wait: a name is looked up, and its GETATTR sent. */
+/* As far as the request that may wait: the name is looked up, its GETATTR has begun. */
 uint64_t kernel_send_stat(struct kernel *k, uint32_t tid, const char *path);
 /* open(2) and no close; *file: what it has. */
 struct kernel_file {
@@ -121,8 +118,7 @@ struct kernel_file {
 };
 int kernel_open_path(struct kernel *k, uint32_t tid, const char *path, struct kernel_file *file);
 
-/* -- The mover, by hand --------------------------------------------------------------------------
- */
+/* -- The mover, by hand ------------------------------------------------------------------------ */
 
 struct hush_move_packet *mover_take(struct kernel *k,
                                     enum hush_move op);                  /* the next of that kind */
@@ -130,8 +126,7 @@ int mover_rename(struct kernel *k, const struct hush_move_packet *move); /* LOOK
 void mover_answer(struct kernel *k, const struct hush_move_packet *move, int error);
 size_t mover_count(const struct kernel *k, enum hush_move op); /* told so far */
 
-/* -- The backend: path is INSTANCE/NAME ----------------------------------------------------------
- */
+/* -- The backend: path is INSTANCE/NAME -------------------------------------------------------- */
 
 void backend_put(struct kernel *k, const char *path, const char *value);
 void backend_control(struct kernel *k, const char *path, const char *suffix, const char *text);

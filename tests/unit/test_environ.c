@@ -22,8 +22,7 @@ static unsigned char needle(size_t position)
         unsigned char)("abcdefghijklmnopqrstuvwxyz0123456789"[(position * 11 + position / 7) % 36]);
 }
 
-/* -- Run with a given environment ----------------------------------------------------------------
- */
+/* -- Run with a given environment -------------------------------------------------------------- */
 
 static bool stays(const char *entry)
 {
@@ -173,8 +172,7 @@ static const struct {
     {"cannot", cannot_capture},
 };
 
-/* -- The parent's side ---------------------------------------------------------------------------
- */
+/* -- The parent's side ------------------------------------------------------------------------- */
 
 static char **make_environment(void)
 {

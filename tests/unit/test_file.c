@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-/* -- Links ------------------------------------------------------------------------------------ */
+/* -- Links ------------------------------------------------------------------------------------- */
 
 static void test_kubernetes(void **state)
 {
@@ -62,7 +62,7 @@ static void test_links(void **state)
     expect_names(f, "to-dir", "real up ");
 }
 
-/* -- What is no file -------------------------------------------------------------------------- */
+/* -- What is no file --------------------------------------------------------------------------- */
 
 static void make_socket(struct fixture *f, const char *name)
 {
@@ -137,7 +137,7 @@ static void test_file_without_size(void **state)
     expect_fails(f, "status", HUSH_BACKEND, "does not tell its size");
 }
 
-/* -- Permissions ------------------------------------------------------------------------------ */
+/* -- Permissions ------------------------------------------------------------------------------- */
 
 static int as_nobody(void *ctx)
 {
@@ -212,7 +212,7 @@ static void test_denied_though_unchanged(void **state)
     assert_int_equal(in_child(unchanged_as_nobody, f), 0);
 }
 
-/* -- Roots ------------------------------------------------------------------------------------ */
+/* -- Roots ------------------------------------------------------------------------------------- */
 
 static void test_root_comes_and_goes(void **state)
 {
@@ -247,7 +247,7 @@ static void test_root_is_a_link(void **state)
     expect_bytes(f, "secret", "value");
 }
 
-/* -- Versions --------------------------------------------------------------------------------- */
+/* -- Versions ---------------------------------------------------------------------------------- */
 
 /* A file that was changed just now could change again unseen: its version never counts as known. */
 static void test_racy_version(void **state)
@@ -295,7 +295,7 @@ static void test_time_set_back(void **state)
     hush_value_clear(&value);
 }
 
-/* -- Files that change while they are read ---------------------------------------------------- */
+/* -- Files that change while they are read ----------------------------------------------------- */
 
 /* Called after each read(2) of this program (linked with --wrap=read) that gave something. */
 static void (*after_read)(void);

@@ -248,8 +248,8 @@ static void test_pauses_grow(void **state)
         assert_int_equal(backend_calls(k, "s", "fetch db"), calls + 1);
     }
     backend_control(k, "s/db", ".error", NULL);
-    kernel_advance_ms(k, SECONDS(60));
     backend_put(k, "s/db", "two");
+    kernel_advance_ms(k, SECONDS(60));
     assert_string_equal(kernel_cat(k, TID, "s/db"), "two");
 }
 

@@ -37,8 +37,8 @@ static void test_example_of_the_paper(void **state)
     unsigned char bytes[15];
 
     (void)state;
-    for (unsigned char i = 0; i < sizeof(bytes); i++)
-        bytes[i] = i;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (unsigned char)i;
     assert_true(hush_siphash(key, bytes, sizeof(bytes)) == UINT64_C(0xa129ca6149be45e5));
 }
 
@@ -47,8 +47,8 @@ static void test_reference_vectors(void **state)
     unsigned char bytes[64];
 
     (void)state;
-    for (unsigned char i = 0; i < sizeof(bytes); i++)
-        bytes[i] = i;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (unsigned char)i;
     for (size_t size = 0; size <= sizeof(bytes); size++)
         assert_true(hush_siphash(key, bytes, size) == siphash_openssl(bytes, size));
 }

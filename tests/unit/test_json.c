@@ -58,7 +58,7 @@ static void expect_field(const struct hush_value *value, size_t i, const char *n
     assert_memory_equal(hush_secret_bytes(value->fields[i].value), text, strlen(text));
 }
 
-/* -- Taken ------------------------------------------------------------------------------------ */
+/* -- Taken ------------------------------------------------------------------------------------- */
 
 static void test_values(void **state)
 {
@@ -136,7 +136,7 @@ static void test_empty_object(void **state)
     assert_null(value.fields);
 }
 
-/* -- Refused ---------------------------------------------------------------------------------- */
+/* -- Refused ----------------------------------------------------------------------------------- */
 
 static void expect_refused(const char *text, size_t size, enum hush_status status,
                            const char *reason)
@@ -291,7 +291,7 @@ static void test_arena_full(void **state)
     arena = large;
 }
 
-/* -- Nothing stays ---------------------------------------------------------------------------- */
+/* -- Nothing stays ----------------------------------------------------------------------------- */
 
 /* Letters, each different from what stands in this program: the scan must not find its own source.
  */

@@ -117,7 +117,7 @@ static enum hush_status list(struct fixture *f)
     return f->provider->ops->list(f->provider, &f->op, "", emit_nothing, NULL);
 }
 
-/* -- Later ------------------------------------------------------------------------------------ */
+/* -- Later ------------------------------------------------------------------------------------- */
 
 struct later {
     struct fixture *f;
@@ -149,7 +149,7 @@ static void end_later(struct later *later)
     assert_int_equal(pthread_join(later->thread, NULL), 0);
 }
 
-/* -- Tests ------------------------------------------------------------------------------------ */
+/* -- Tests ------------------------------------------------------------------------------------- */
 
 static void test_delay(void **state)
 {

@@ -110,8 +110,7 @@ static void what_is_not_ours_aborts(void **state)
     assert_int_equal(in_child(free_a_strangers, NULL), 128 + SIGABRT);
 }
 
-/* -- Copies that stay ----------------------------------------------------------------------------
- */
+/* -- Copies that stay -------------------------------------------------------------------------- */
 
 /* Through a memory BIO that grows, a string copy, and a number: none of them is told to clear. */
 static void use_openssl(void)

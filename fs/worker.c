@@ -290,8 +290,11 @@ int main(int argc, char **argv)
 
     harden();
     hush_log_open("hushfs-worker", argc > 1 && strcmp(argv[1], "--syslog") == 0, HUSH_LOG_INFO);
-    hush_wipe_openssl_init();
     hush_json_init();
+    if (!hush_wipe_openssl_init()) {
+        hush_error("OpenSSL was used before its memory could be wiped");
+        return HUSH_EXIT_CONFIG;
+    }
     fs.config = read_config();
     if (fs.config == NULL)
         return HUSH_EXIT_CONFIG;

@@ -157,11 +157,24 @@ static enum hush_status create_parents(struct hush_op *op, const char *path)
     return HUSH_OK;
 }
 
+/* What an interrupted init leaves is nothing. */
+static bool create_is_leftover(const char *name)
+{
+    static const char *const names[] = {".", "..", SEALED_LOCK_FILE, SEALED_TEMPORARY,
+                                        SEALED_KEY_FILE};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 static bool create_is_empty(int dir_fd)
 {
     const int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    size_t count = 0;
+    const struct dirent *entry;
+    bool empty = true;
 
     if (dir == NULL) {
         if (fd >= 0)
@@ -169,10 +182,10 @@ static bool create_is_empty(int dir_fd)
         return false;
     }
     /* cppcheck-suppress readdirCalled ; one thread has this stream */
-    while (readdir(dir) != NULL)
-        count++;
+    while ((entry = readdir(dir)) != NULL)
+        empty = empty && create_is_leftover(entry->d_name);
     (void)closedir(dir); /* was read only */
-    return count == 2;   /* . and .. */
+    return empty;
 }
 
 static enum hush_status create_dir(struct hush_op *op, const struct sealed_create *how,
@@ -253,7 +266,7 @@ static enum hush_status create_check_key(struct hush_op *op, const struct sealed
     if (strlen(path) >= PATH_MAX)
         return hush_fail(op, HUSH_CONFIG, "the path of the key is too long");
     if (!how->use_key && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return hush_fail(op, HUSH_CONFIG, "there is a key '%s' already", path);
+        return hush_fail(op, HUSH_CONFIG, "there is a key '%s' already (--existing-key uses it)", path);
     return HUSH_OK;
 }
 

@@ -88,9 +88,7 @@ int hush_sealed_open_store(struct hush_op *op, const char *store, enum hush_stat
 void hush_sealed_file_done(struct sealed_file *file)
 {
     free(file->bytes); /* sealed: nothing to wipe */
-    if (file->fd >= 0)
-        (void)close(file->fd); /* was read only */
-    *file = (struct sealed_file){.fd = -1};
+    *file = (struct sealed_file){0};
 }
 
 /* Exactly size bytes and no more. False with errno; 0: it has another size by now. */
@@ -111,12 +109,12 @@ static bool disk_read_all(int fd, char *bytes, size_t size)
     return true;
 }
 
-static enum hush_status disk_read_open(struct hush_op *op, const char *path, size_t max,
+static enum hush_status disk_read_open(struct hush_op *op, int fd, const char *path, size_t max,
                                        struct sealed_file *file)
 {
     struct stat st;
 
-    if (fstat(file->fd, &st) != 0)
+    if (fstat(fd, &st) != 0)
         return disk_fail(op, "stat", path);
     if (!S_ISREG(st.st_mode))
         return hush_fail(op, HUSH_PROTOCOL, "'%s' in the store is not a regular file", path);
@@ -128,7 +126,7 @@ static enum hush_status disk_read_open(struct hush_op *op, const char *path, siz
     file->bytes = malloc(file->size + 1);
     if (file->bytes == NULL)
         return hush_fail(op, HUSH_NO_MEMORY, "no memory for '%s'", path);
-    if (!disk_read_all(file->fd, file->bytes, file->size))
+    if (!disk_read_all(fd, file->bytes, file->size))
         return errno == 0 ? hush_fail(op, HUSH_PROTOCOL, "'%s' was cut while it was read", path)
                           : disk_fail(op, "read", path);
     file->bytes[file->size] = '\0';
@@ -138,17 +136,18 @@ static enum hush_status disk_read_open(struct hush_op *op, const char *path, siz
 enum hush_status hush_sealed_read(struct hush_op *op, int dir_fd, const char *path, size_t max,
                                   struct sealed_file *out)
 {
-    struct sealed_file file = {.fd = hush_sealed_open_at(dir_fd, path, O_RDONLY | O_NONBLOCK, 0)};
+    cleanup_close int fd = hush_sealed_open_at(dir_fd, path, O_RDONLY | O_NONBLOCK, 0);
+    struct sealed_file file = {0};
     enum hush_status status;
 
-    if (file.fd < 0 && errno == ELOOP)
+    if (fd < 0 && errno == ELOOP)
         return hush_fail(op, HUSH_PROTOCOL, "'%s' in the store is reached by a symbolic link", path);
-    if (file.fd < 0 && errno == EACCES)
+    if (fd < 0 && errno == EACCES)
         return hush_fail(op, HUSH_DENIED, "user %u may not read '%s' in the store",
                          (unsigned)geteuid(), path);
-    if (file.fd < 0)
+    if (fd < 0)
         return disk_fail(op, "open", path);
-    status = disk_read_open(op, path, max, &file);
+    status = disk_read_open(op, fd, path, max, &file);
     if (status == HUSH_OK)
         *out = file;
     else

@@ -30,7 +30,6 @@ int hush_sealed_open_at(int dir_fd, const char *path, int flags, mode_t mode);
 struct sealed_file {
     char *bytes; /* owned: free() */
     size_t size;
-    int fd; /* kept open, so that no other file gets its inode; owned */
     struct sealed_stamp stamp;
 };
 
@@ -38,7 +37,7 @@ struct sealed_file {
 __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_read(struct hush_op *op, int dir_fd, const char *path, size_t max,
                  struct sealed_file *out);
-void hush_sealed_file_done(struct sealed_file *file); /* zeroed with fd -1, or read */
+void hush_sealed_file_done(struct sealed_file *file); /* zeroed, or read */
 
 /*
  * A new file below dir_fd, in the place of whatever file was there, with its bytes on the disk

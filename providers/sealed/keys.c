@@ -163,7 +163,7 @@ static enum hush_status keys_load_sealed(struct hush_op *op, const struct sealed
     enum hush_status status = HUSH_OK;
     cleanup_close int dir_fd = hush_sealed_open_store(op, source->store, &status);
     struct hush_jwk_set *passphrase = NULL;
-    struct sealed_file file = {.fd = -1};
+    struct sealed_file file = {0};
 
     if (dir_fd < 0)
         return status;

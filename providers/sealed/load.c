@@ -177,7 +177,7 @@ enum hush_status hush_sealed_load_version(struct hush_op *op, int dir_fd,
                                           const struct sealed_version *version,
                                           struct hush_secret **out, size_t *which)
 {
-    struct sealed_file file = {.fd = -1};
+    struct sealed_file file = {0};
     struct hush_jwe *jwe = NULL;
     char path[SEALED_PATH_MAX], why[HUSH_DETAIL_MAX];
     enum hush_status status = load_open_file(op, dir_fd, name, version->number, path, &file);

@@ -6,17 +6,18 @@
 #include "sealed/reader.h"
 
 #include "core/cleanup.h"
+#include "core/clock.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { READER_TRIES = 20 };
+enum { READER_TRIES = 20, READER_RACY_MS = 100 };
 
 void hush_sealed_reader_init(struct sealed_reader *reader, const struct sealed_source *source)
 {
-    *reader = (struct sealed_reader){.source = *source, .held_fd = -1};
+    *reader = (struct sealed_reader){.source = *source};
     pthread_mutex_init(&reader->lock, NULL);
     hush_sealed_keys_init(&reader->keys, &reader->source);
 }
@@ -27,10 +28,8 @@ void hush_sealed_reader_done(struct sealed_reader *reader)
         return;
     hush_sealed_keys_done(&reader->keys);
     hush_sealed_index_unref(reader->index);
-    if (reader->held_fd >= 0)
-        (void)close(reader->held_fd); /* was read only */
     pthread_mutex_destroy(&reader->lock);
-    *reader = (struct sealed_reader){.held_fd = -1};
+    *reader = (struct sealed_reader){0};
 }
 
 /* -- The index ------------------------------------------------------------------------------------ */
@@ -44,12 +43,27 @@ static struct sealed_stamp reader_stamp(int dir_fd, const char *name)
     return hush_sealed_stamp(&st);
 }
 
+/*
+ * Time stamps move with the kernel's tick, and a new file may get the inode of one that is gone: an
+ * index that was replaced just now could be replaced again and look the same.
+ */
+static bool reader_is_racy(const struct sealed_stamp *stamp)
+{
+    struct timespec now;
+
+    /* The real clock, never an injected one: it is compared with what the kernel wrote. */
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (now.tv_sec - stamp->changed.tv_sec) * 1000 +
+               (now.tv_nsec - stamp->changed.tv_nsec) / HUSH_NS_PER_MS <
+           READER_RACY_MS;
+}
+
 static bool reader_is_current(const struct sealed_reader *reader, int dir_fd)
 {
     const struct sealed_stamp stamp = reader_stamp(dir_fd, SEALED_INDEX_FILE);
     struct sealed_stamp copy_stamp;
 
-    if (reader->index == NULL || !hush_sealed_stamp_equal(&stamp, &reader->stamp))
+    if (reader->index == NULL || reader->racy || !hush_sealed_stamp_equal(&stamp, &reader->stamp))
         return false;
     if (!reader->from_copy)
         return true;
@@ -78,7 +92,7 @@ static enum hush_status reader_load(struct sealed_reader *reader, struct hush_op
     /* Before the files are read: if they change meanwhile, they are read again. */
     const struct sealed_stamp stamp = reader_stamp(dir_fd, SEALED_INDEX_FILE);
     const struct sealed_stamp copy_stamp = reader_stamp(dir_fd, SEALED_COPY_FILE);
-    struct sealed_file file = {.fd = -1};
+    struct sealed_file file = {0};
     struct hush_jwk_set *keys = NULL;
     struct sealed_index *index = NULL;
     enum hush_status status = hush_sealed_keys_get(op, &reader->keys, &keys, NULL);
@@ -93,10 +107,7 @@ static enum hush_status reader_load(struct sealed_reader *reader, struct hush_op
         reader->stamp = stamp;
         reader->copy_stamp = copy_stamp;
         reader->from_copy = !hush_sealed_stamp_equal(&file.stamp, &stamp);
-        if (reader->held_fd >= 0)
-            (void)close(reader->held_fd); /* was read only */
-        reader->held_fd = file.fd;
-        file.fd = -1;
+        reader->racy = reader_is_racy(&file.stamp);
     }
     hush_sealed_index_unref(index);
     hush_jwk_free(keys);

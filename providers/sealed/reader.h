@@ -48,9 +48,8 @@ struct sealed_reader {
     struct sealed_keys keys;
     pthread_mutex_t lock; /* for all below */
     struct sealed_index *index;
-    bool from_copy;
+    bool from_copy, racy;
     struct sealed_stamp stamp, copy_stamp; /* of both files when it was read */
-    int held_fd; /* the file that it was read from: no other gets its inode */
 };
 
 /* source's strings are borrowed. */

@@ -54,7 +54,7 @@ static enum hush_status store_lock(struct sealed_store *store, struct hush_op *o
 static enum hush_status store_load(struct sealed_store *store, struct hush_op *op)
 {
     struct sealed_keys keys;
-    struct sealed_file file = {.fd = -1};
+    struct sealed_file file = {0};
     enum hush_status status;
 
     hush_sealed_keys_init(&keys, &store->source);

@@ -1,21 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * jwe.c - see jwe.h. libjose wraps keys, encrypts and proves; here is what it does not judge (which
- * algorithms, which members) and how bytes come and go.
+ * jwe.c - see jwe.h. libjose wraps and unwraps keys, decrypts and proves; here is what it does not
+ * judge (which algorithms, which members) and how bytes come and go.
  *
  * libjose's calls for whole messages are not used: they grow a buffer byte by byte with realloc(3)
  * and leave a trail of plaintext. Its streams write where we say.
  */
 #include "core/lockmem.h"
+#include "core/wipealloc.h"
 #include "jwe_int.h"
 
 #include <jose/b64.h>
 #include <jose/jwe.h>
+#include <limits.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     JWE_PARTS = 5, /* of the compact serialization */
+    JWE_IV_SIZE = 12,
+    JWE_TAG_SIZE = 16,
+    JWE_PIECE = 3 * 1024,
     JWE_HEADER_MAX = 64 << 10,
 };
 
@@ -47,6 +54,18 @@ static void jwe_mute(void *misc, const char *file, int line, uint64_t err, const
     (void)fmt;
     (void)args;
 }
+
+/*
+ * libjose makes OpenSSL allocate as it is loaded, before main(): from then on it would be too late for
+ * hush_wipe_openssl_init(). So it is called earlier, when all libraries are mapped and none has begun.
+ */
+__attribute__((no_sanitize("address", "thread", "undefined"))) static void jwe_early(void)
+{
+    (void)hush_wipe_openssl_init(); /* the program asks again, and fails if this did */
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const jwe_early_entry)(void) =
+    jwe_early;
 
 static jose_cfg_t *jwe_cfg(void)
 {
@@ -346,6 +365,15 @@ enum hush_status hush_jwe_open(struct hush_op *op, const struct hush_jwe *jwe,
 
 /* -- Sealing ------------------------------------------------------------------------------------ */
 
+/*
+ * The content is encrypted by OpenSSL, not by libjose: that would free(3) what jansson allocated for
+ * the header, which is not malloc's here but the wiping heap's. What comes out is the same.
+ */
+struct jwe_cipher {
+    EVP_CIPHER_CTX *ctx;
+    unsigned char iv[JWE_IV_SIZE];
+};
+
 static json_t *jwe_new_header(const json_t *key, const char *more)
 {
     const char *alg = hush_jwk_alg(key);
@@ -360,48 +388,91 @@ static json_t *jwe_new_header(const json_t *key, const char *more)
     return json_incref(header);
 }
 
-/* What libjose wrote beside the protected header (the salt) goes into it: it is not sealed yet. */
-static bool jwe_protect_all(json_t *message)
+/* What libjose wrote beside the protected header (the salt) goes into it; then it is a text. */
+static bool jwe_encode_header(json_t *message)
 {
-    json_t *header = json_object_get(message, "header");
+    json_t *header = json_object_get(message, "protected");
+    char *text;
+    int failed;
 
-    if (header == NULL)
-        return true;
-    return json_object_update(json_object_get(message, "protected"), header) == 0 &&
-           json_object_del(message, "header") == 0;
+    if (json_object_get(message, "header") != NULL &&
+        json_object_update(header, json_object_get(message, "header")) != 0)
+        return false;
+    text = json_dumps(header, JSON_COMPACT | JSON_SORT_KEYS);
+    if (text == NULL)
+        return false;
+    failed = json_object_set_new(message, "protected", jose_b64_enc(text, strlen(text)));
+    hush_wipe_free(text); /* jansson's heap, see json.c */
+    return failed == 0;
 }
 
-static void jwe_put_part(struct hush_text *out, const json_t *message, const char *name,
-                         const char *end)
+/* With the header as what is authenticated beside the content. */
+static bool jwe_cipher_begin(struct jwe_cipher *cipher, const json_t *cek, const char *header)
 {
-    const char *part = json_string_value(json_object_get(message, name));
+    unsigned char key[JWE_KEY_SIZE];
+    int none, good = 0;
 
-    hush_text_puts(out, part == NULL ? "" : part);
-    hush_text_puts(out, end);
+    if (strlen(header) <= INT_MAX && RAND_bytes(cipher->iv, sizeof(cipher->iv)) == 1 &&
+        jose_b64_dec(json_object_get(cek, "k"), key, sizeof(key)) == sizeof(key))
+        good = EVP_EncryptInit_ex(cipher->ctx, EVP_aes_256_gcm(), NULL, key, cipher->iv);
+    hush_wipe(key, sizeof(key));
+    return good == 1 && EVP_EncryptUpdate(cipher->ctx, NULL, &none, (const unsigned char *)header,
+                                          (int)strlen(header)) == 1;
 }
 
-/* message has its encrypted key; the rest is made in the order in which it is written. */
-static bool jwe_encrypt(jose_cfg_t *cfg, json_t *message, const json_t *cek, const uint8_t *bytes,
-                        size_t size, struct hush_text *out)
+/* To encode, in pieces. */
+static bool jwe_cipher_run(const struct jwe_cipher *cipher, const uint8_t *bytes, size_t size,
+                           jose_io_t *encode)
 {
+    unsigned char piece[JWE_PIECE];
+    int got;
+
+    while (size > 0) {
+        const int part = (int)(size < sizeof(piece) ? size : sizeof(piece));
+        if (EVP_EncryptUpdate(cipher->ctx, piece, &got, bytes, part) != 1 ||
+            !encode->feed(encode, piece, (size_t)got))
+            return false;
+        bytes += part;
+        size -= (size_t)part;
+    }
+    return EVP_EncryptFinal_ex(cipher->ctx, piece, &got) == 1 && encode->done(encode);
+}
+
+static bool jwe_put_base64url(struct hush_text *out, const unsigned char *bytes, size_t size)
+{
+    char text[JWE_TAG_SIZE / 3 * 4 + 4];
+    const size_t length = jose_b64_enc_buf(bytes, size, text, sizeof(text));
+
+    if (length > sizeof(text))
+        return false;
+    hush_text_append(out, text, length);
+    return true;
+}
+
+/* All parts, in the order in which they are written. */
+static bool jwe_put_parts(const struct jwe_cipher *cipher, const json_t *message,
+                          const uint8_t *bytes, size_t size, struct hush_text *out)
+{
+    const char *wrapped = json_string_value(json_object_get(message, "encrypted_key"));
     struct jwe_writer writer = {
         .io = {.refs = 1, .feed = jwe_writer_feed, .done = jwe_io_done, .free = jwe_io_free},
         .text = out,
     };
     jose_io_auto_t *encode = jose_b64_enc_io(&writer.io);
-    jose_io_auto_t *encrypt =
-        encode == NULL ? NULL : jose_jwe_enc_cek_io(cfg, message, cek, encode);
+    unsigned char tag[JWE_TAG_SIZE];
 
-    if (encrypt == NULL)
-        return false;
-    jwe_put_part(out, message, "protected", ".");
-    jwe_put_part(out, message, "encrypted_key", ".");
-    jwe_put_part(out, message, "iv", ".");
-    if (!encrypt->feed(encrypt, bytes, size) || !encrypt->done(encrypt))
+    hush_text_puts(out, json_string_value(json_object_get(message, "protected")));
+    hush_text_puts(out, ".");
+    hush_text_puts(out, wrapped == NULL ? "" : wrapped);
+    hush_text_puts(out, ".");
+    if (encode == NULL || !jwe_put_base64url(out, cipher->iv, sizeof(cipher->iv)))
         return false;
     hush_text_puts(out, ".");
-    jwe_put_part(out, message, "tag", "");
-    return !out->failed;
+    if (!jwe_cipher_run(cipher, bytes, size, encode) ||
+        EVP_CIPHER_CTX_ctrl(cipher->ctx, EVP_CTRL_AEAD_GET_TAG, sizeof(tag), tag) != 1)
+        return false;
+    hush_text_puts(out, ".");
+    return jwe_put_base64url(out, tag, sizeof(tag)) && !out->failed;
 }
 
 enum hush_status hush_jwe_seal(struct hush_op *op, const struct hush_jwk_set *keys,
@@ -412,12 +483,20 @@ enum hush_status hush_jwe_seal(struct hush_op *op, const struct hush_jwk_set *ke
     jwe_cfg_auto *cfg = jwe_cfg();
     json_auto_t *message = json_pack("{s:o}", "protected", jwe_new_header(key, header));
     json_auto_t *cek = json_object();
+    struct jwe_cipher cipher = {.ctx = EVP_CIPHER_CTX_new()};
+    bool good;
 
-    if (cfg == NULL || message == NULL || cek == NULL)
+    if (cfg == NULL || message == NULL || cek == NULL || cipher.ctx == NULL) {
+        EVP_CIPHER_CTX_free(cipher.ctx);
         return jwe_no_memory(op);
-    if (!jose_jwe_enc_jwk(cfg, message, NULL, key, cek) || !jwe_protect_all(message) ||
-        !jwe_encrypt(cfg, message, cek, bytes, size, out))
-        return out->failed ? jwe_no_memory(op)
-                           : hush_fail(op, HUSH_BACKEND, "could not encrypt: is the key for it?");
-    return HUSH_OK;
+    }
+    good = jose_jwe_enc_jwk(cfg, message, NULL, key, cek) && jwe_encode_header(message) &&
+           jwe_cipher_begin(&cipher, cek,
+                            json_string_value(json_object_get(message, "protected"))) &&
+           jwe_put_parts(&cipher, message, bytes, size, out);
+    EVP_CIPHER_CTX_free(cipher.ctx);
+    if (good)
+        return HUSH_OK;
+    return out->failed ? jwe_no_memory(op)
+                       : hush_fail(op, HUSH_BACKEND, "could not encrypt: is the key for it?");
 }

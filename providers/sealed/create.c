@@ -261,8 +261,8 @@ static enum hush_status create_check_key(struct hush_op *op, const struct sealed
         return how->use_key ? hush_fail(op, HUSH_CONFIG, "a passphrase makes its own key") : HUSH_OK;
     if (path[0] != '/')
         return hush_fail(op, HUSH_CONFIG,
-                         "'%s' is a credential's name: a key is made in a file, by its whole path",
-                         path);
+                         "the key's file is the name of a credential: a key is made by its whole "
+                         "path");
     if (strlen(path) >= PATH_MAX)
         return hush_fail(op, HUSH_CONFIG, "the path of the key is too long");
     if (!how->use_key && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)

@@ -105,9 +105,8 @@ static enum hush_status keys_read(struct hush_op *op, const struct sealed_source
 
     if (!hush_sealed_key_path(source, file, path, sizeof(path)))
         return hush_fail(op, HUSH_AUTH,
-                         "'%s' is a credential's name, but there is no $CREDENTIALS_DIRECTORY (see "
-                         "LoadCredential= in systemd.exec(5))",
-                         file);
+                         "the key's file is the name of a credential, but there is no "
+                         "$CREDENTIALS_DIRECTORY (see LoadCredential= in systemd.exec(5))");
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return hush_fail(op, HUSH_AUTH, "key '%s' for user %u: %m", path, (unsigned)geteuid());

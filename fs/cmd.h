@@ -54,8 +54,8 @@ void hush_command_help(const struct hush_command *command);
 /* Say "hushfs: …" and return status. %m works. */
 __attribute__((format(printf, 2, 3))) int hush_cmd_fail(int status, const char *fmt, ...);
 
-/* A value to standard output, with a newline after it on a terminal unless no_newline or it has one.
- * The exit status. */
+/* A value to standard output, with a newline after it on a terminal unless no_newline or it has
+ * one. The exit status. */
 int hush_cmd_print_secret(const struct hush_secret *secret, bool no_newline);
 
 /* The exit status for an outcome. */

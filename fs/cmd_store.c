@@ -98,7 +98,8 @@ enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 static const char short_options[] = ":c:i:lanh";
 static const char common_letters[] = "ciSYW";
 
-/* -- Options ------------------------------------------------------------------------------------- */
+/* -- Options -------------------------------------------------------------------------------------
+ */
 
 static int usage_fail(const struct store_command *command, const char *what, const char *which)
 {
@@ -129,14 +130,22 @@ static bool args_set(struct hush_store_args *args, int letter, const char *text)
         bool *flag;
         const char **text;
     } rows[] = {
-        {'c', NULL, &args->config},          {'i', NULL, &args->instance},
-        {'S', NULL, &args->store},           {'Y', NULL, &args->key_file},
-        {'W', NULL, &args->passphrase_file}, {'N', NULL, &args->new_passphrase_file},
-        {'F', NULL, &args->file},            {'G', NULL, &args->generate},
-        {'O', NULL, &args->owner},           {'X', NULL, &args->prefix},
-        {'E', &args->existing_key, NULL},    {'s', &args->strip, NULL},
-        {'P', &args->purge, NULL},           {'l', &args->long_list, NULL},
-        {'a', &args->all, NULL},             {'J', &args->as_json, NULL},
+        {'c', NULL, &args->config},
+        {'i', NULL, &args->instance},
+        {'S', NULL, &args->store},
+        {'Y', NULL, &args->key_file},
+        {'W', NULL, &args->passphrase_file},
+        {'N', NULL, &args->new_passphrase_file},
+        {'F', NULL, &args->file},
+        {'G', NULL, &args->generate},
+        {'O', NULL, &args->owner},
+        {'X', NULL, &args->prefix},
+        {'E', &args->existing_key, NULL},
+        {'s', &args->strip, NULL},
+        {'P', &args->purge, NULL},
+        {'l', &args->long_list, NULL},
+        {'a', &args->all, NULL},
+        {'J', &args->as_json, NULL},
         {'n', &args->no_newline, NULL},
     };
     uint64_t keep;
@@ -159,7 +168,8 @@ static bool args_set(struct hush_store_args *args, int letter, const char *text)
 static void print_help(const struct store_command *command)
 {
     (void)printf("usage: hushfs store %s %s\n\n%s\n%s%s%s", command->name, command->usage,
-                 command->summary, command->help[0] == '\0' ? "" : "\n", command->help, common_help);
+                 command->summary, command->help[0] == '\0' ? "" : "\n", command->help,
+                 common_help);
 }
 
 static int check_count(const struct store_command *command, const struct hush_store_args *args)
@@ -209,7 +219,8 @@ static bool args_parse(const struct store_command *command, int argc, char **arg
     return *status == HUSH_CMD_DONE;
 }
 
-/* -- Which store ----------------------------------------------------------------------------------- */
+/* -- Which store
+ * ----------------------------------------------------------------------------------- */
 
 /* The instance that -i names, or the only one of type sealed. */
 static const struct hush_instance_config *find_instance(const struct hush_store_run *run)
@@ -273,7 +284,8 @@ static int find_source(struct hush_store_run *run)
     if (status != HUSH_CMD_DONE)
         return status;
     if (args->key_file != NULL && args->passphrase_file != NULL)
-        return hush_cmd_fail(HUSH_CMD_USAGE, "store: --key-file and --passphrase-file are too much");
+        return hush_cmd_fail(HUSH_CMD_USAGE,
+                             "store: --key-file and --passphrase-file are too much");
     if (args->store != NULL)
         run->source.store = args->store;
     if (args->key_file != NULL || args->passphrase_file != NULL) {
@@ -285,14 +297,15 @@ static int find_source(struct hush_store_run *run)
     return HUSH_CMD_DONE;
 }
 
-/* -- What the subcommands share -------------------------------------------------------------------- */
+/* -- What the subcommands share
+ * -------------------------------------------------------------------- */
 
 int hush_store_fail(const struct hush_store_run *run, enum hush_status status, const char *what)
 {
     const char *detail = run->op.detail[0] == '\0' ? hush_status_text(status) : run->op.detail;
 
-    return hush_cmd_fail(status == HUSH_AUTH ? HUSH_CMD_DENIED : hush_cmd_status(status),
-                         "%s%s%s", what == NULL ? "store" : what, ": ", detail);
+    return hush_cmd_fail(status == HUSH_AUTH ? HUSH_CMD_DENIED : hush_cmd_status(status), "%s%s%s",
+                         what == NULL ? "store" : what, ": ", detail);
 }
 
 int hush_store_open(struct hush_store_run *run, struct sealed_store **out)
@@ -337,7 +350,8 @@ void hush_store_progress(const char *what, size_t done, size_t all)
                   "------------------------------", done, all, done >= all ? "\n" : "");
 }
 
-/* -- The command ----------------------------------------------------------------------------------- */
+/* -- The command
+ * ----------------------------------------------------------------------------------- */
 
 static int run_command(const struct store_command *command, const struct hush_store_args *args)
 {
@@ -348,9 +362,9 @@ static int run_command(const struct store_command *command, const struct hush_st
     status = find_source(&run);
     if (status == HUSH_CMD_DONE) {
         run.arena = hush_arena_new(ARENA_SIZE);
-        status = run.arena == NULL
-                     ? hush_cmd_fail(HUSH_CMD_FAILED, "cannot get locked memory (see ulimit -l): %m")
-                     : command->run(&run);
+        status = run.arena == NULL ? hush_cmd_fail(HUSH_CMD_FAILED,
+                                                   "cannot get locked memory (see ulimit -l): %m")
+                                   : command->run(&run);
     }
     hush_arena_free(run.arena);
     hush_config_free(run.config);

@@ -35,7 +35,7 @@ struct hush_store_args {
 /* One run of a subcommand. */
 struct hush_store_run {
     const struct hush_store_args *args;
-    struct hush_config *config; /* NULL: none */
+    struct hush_config *config;  /* NULL: none */
     struct sealed_source source; /* borrowed from args or config */
     uint32_t keep;               /* 0: as the store says */
     struct hush_arena *arena;

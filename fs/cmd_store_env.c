@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_store_env.c - see cmd_store_env.h. `hushfs store import` calls it. Names are copied, values go
- * from locked memory to locked memory.
+ * cmd_store_env.c - see cmd_store_env.h. `hushfs store import` calls it. Names are copied, values
+ * go from locked memory to locked memory.
  */
 #include "cmd_store_env.h"
 

@@ -29,7 +29,8 @@ struct import {
     size_t done, all, changed;
 };
 
-/* -- One value ------------------------------------------------------------------------------------- */
+/* -- One value
+ * ------------------------------------------------------------------------------------- */
 
 static bool import_is_current(const struct import *import, const char *name, const uint8_t *bytes,
                               size_t size)
@@ -69,7 +70,8 @@ static int import_value(struct import *import, const char *below, const uint8_t 
     return HUSH_CMD_DONE;
 }
 
-/* -- A directory ----------------------------------------------------------------------------------- */
+/* -- A directory
+ * ----------------------------------------------------------------------------------- */
 
 struct import_names {
     char **names; /* owned */
@@ -100,7 +102,8 @@ static bool import_add_name(struct import_names *names, char *name)
 
 static int import_scan(int top_fd, const char *path, struct import_names *names, unsigned depth);
 
-/* Files, and links to files as Kubernetes makes them; not what begins with "..", which is its own. */
+/* Files, and links to files as Kubernetes makes them; not what begins with "..", which is its own.
+ */
 static int import_scan_entry(int top_fd, const char *path, const char *entry,
                              struct import_names *names, unsigned depth)
 {
@@ -174,7 +177,8 @@ static int import_dir(struct import *import, int fd)
     return status;
 }
 
-/* -- Files that hold several ------------------------------------------------------------------------- */
+/* -- Files that hold several
+ * ------------------------------------------------------------------------- */
 
 static int import_fields(struct import *import, const struct hush_value *value)
 {
@@ -182,9 +186,9 @@ static int import_fields(struct import *import, const struct hush_value *value)
 
     import->all = value->field_count;
     for (size_t i = 0; status == HUSH_CMD_DONE && i < value->field_count; i++)
-        status = import_value(import, value->fields[i].name,
-                              hush_secret_bytes(value->fields[i].value),
-                              hush_secret_size(value->fields[i].value));
+        status =
+            import_value(import, value->fields[i].name, hush_secret_bytes(value->fields[i].value),
+                         hush_secret_size(value->fields[i].value));
     return status;
 }
 
@@ -240,7 +244,8 @@ int hush_store_import(struct hush_store_run *run)
     int status;
 
     if (fd < 0 || fstat(fd, &st) != 0)
-        return hush_cmd_fail(errno == ENOENT ? HUSH_CMD_NOT_FOUND : HUSH_CMD_FAILED, "%s: %m", path);
+        return hush_cmd_fail(errno == ENOENT ? HUSH_CMD_NOT_FOUND : HUSH_CMD_FAILED, "%s: %m",
+                             path);
     if (!S_ISDIR(st.st_mode) && !ends_with(path, ".json") && !ends_with(path, ".env"))
         return hush_cmd_fail(HUSH_CMD_USAGE,
                              "%s: not a directory, and its name ends neither in .json nor in .env",

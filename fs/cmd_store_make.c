@@ -47,9 +47,10 @@ int hush_store_init(struct hush_store_run *run)
     if (made != HUSH_OK)
         return hush_store_fail(run, made, "store init");
     if (source->passphrase_file != NULL)
-        (void)printf("%s: made. Nobody can open it without the passphrase: keep it in another place, "
-                     "too.\n",
-                     source->store);
+        (void)printf(
+            "%s: made. Nobody can open it without the passphrase: keep it in another place, "
+            "too.\n",
+            source->store);
     else
         (void)printf("%s: made, with the key %s. Nobody can open it without that file: keep a copy "
                      "in another place.\n",

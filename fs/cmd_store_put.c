@@ -13,9 +13,9 @@ static int check_name(const char *name)
 {
     const char *fault = hush_sealed_name_fault(name);
 
-    return fault == NULL ? HUSH_CMD_DONE
-                         : hush_cmd_fail(HUSH_CMD_USAGE, "'%s' cannot be a secret's name: %s", name,
-                                         fault);
+    return fault == NULL
+               ? HUSH_CMD_DONE
+               : hush_cmd_fail(HUSH_CMD_USAGE, "'%s' cannot be a secret's name: %s", name, fault);
 }
 
 static int put_value(struct hush_store_run *run, const char *name, const struct hush_secret *value)
@@ -31,9 +31,8 @@ static int put_value(struct hush_store_run *run, const char *name, const struct 
                                    hush_secret_size(value));
     if (done == HUSH_OK)
         done = hush_sealed_store_commit(store, &run->op);
-    number = done == HUSH_OK
-                 ? hush_sealed_index_find(hush_sealed_store_index(store), name)->current
-                 : 0;
+    number =
+        done == HUSH_OK ? hush_sealed_index_find(hush_sealed_store_index(store), name)->current : 0;
     hush_sealed_store_close(store);
     if (done != HUSH_OK)
         return hush_store_fail(run, done, name);

@@ -25,7 +25,8 @@ enum {
     VALUE_UUID_SIZE = 36,
 };
 
-/* -- Reading --------------------------------------------------------------------------------------- */
+/* -- Reading
+ * --------------------------------------------------------------------------------------- */
 
 void hush_store_strip(struct hush_secret *value)
 {
@@ -90,11 +91,13 @@ static int value_from_file(struct hush_store_run *run, const char *file, struct 
         return hush_store_read(run, STDIN_FILENO, "standard input", HUSH_SECRET_SIZE_MAX, out);
     fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
-        return hush_cmd_fail(errno == ENOENT ? HUSH_CMD_NOT_FOUND : HUSH_CMD_FAILED, "%s: %m", file);
+        return hush_cmd_fail(errno == ENOENT ? HUSH_CMD_NOT_FOUND : HUSH_CMD_FAILED, "%s: %m",
+                             file);
     return hush_store_read(run, fd, file, HUSH_SECRET_SIZE_MAX, out);
 }
 
-/* -- The prompt ------------------------------------------------------------------------------------ */
+/* -- The prompt
+ * ------------------------------------------------------------------------------------ */
 
 static volatile sig_atomic_t prompt_signal;
 
@@ -175,7 +178,8 @@ static int value_from_prompt(struct hush_store_run *run, struct hush_secret **ou
     return status;
 }
 
-/* -- New values ------------------------------------------------------------------------------------ */
+/* -- New values
+ * ------------------------------------------------------------------------------------ */
 
 /* Letters and digits, each as likely as any other. */
 static bool generate_text(uint8_t *to, size_t size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * create.c - a new sealed store, and the key of one on the disk. The key comes first: a store without
- * one is worth nothing, a key without a store does no harm.
+ * create.c - a new sealed store, and the key of one on the disk. The key comes first: a store
+ * without one is worth nothing, a key without a store does no harm.
  */
 #include "sealed/store_int.h"
 
@@ -23,7 +23,8 @@ static enum hush_status create_fail(struct hush_op *op, const char *path)
                      path);
 }
 
-/* -- The key -------------------------------------------------------------------------------------- */
+/* -- The key --------------------------------------------------------------------------------------
+ */
 
 static enum hush_status create_sync_parent(struct hush_op *op, const char *path)
 {
@@ -96,16 +97,16 @@ enum hush_status hush_sealed_write_key(struct hush_op *op, const char *path,
 static enum hush_status create_wrap(struct hush_op *op, const struct hush_jwk_set *keys,
                                     const struct hush_jwk_set *passphrase, struct hush_text *out)
 {
-    const char *type = hush_jwk_count(keys) > 1 ? "{\"cty\":\"jwk-set+json\"}"
-                                                : "{\"cty\":\"jwk+json\"}";
+    const char *type =
+        hush_jwk_count(keys) > 1 ? "{\"cty\":\"jwk-set+json\"}" : "{\"cty\":\"jwk+json\"}";
     struct hush_text text;
     enum hush_status status;
 
     hush_text_init(&text, CREATE_KEY_TEXT_MAX);
     hush_jwk_write(keys, &text);
-    status = text.failed ? hush_fail(op, HUSH_NO_MEMORY, "no memory for a key")
-                         : hush_jwe_seal(op, passphrase, type, (const uint8_t *)text.bytes,
-                                         text.size, out);
+    status = text.failed
+                 ? hush_fail(op, HUSH_NO_MEMORY, "no memory for a key")
+                 : hush_jwe_seal(op, passphrase, type, (const uint8_t *)text.bytes, text.size, out);
     hush_text_done(&text);
     return status;
 }
@@ -141,7 +142,8 @@ enum hush_status hush_sealed_write_wrapped(const struct sealed_store *store, str
     return status;
 }
 
-/* -- The store -------------------------------------------------------------------------------------- */
+/* -- The store
+ * -------------------------------------------------------------------------------------- */
 
 /* The directories above path, as mkdir -p makes them. */
 static enum hush_status create_parents(struct hush_op *op, const char *path)
@@ -258,7 +260,8 @@ static enum hush_status create_check_key(struct hush_op *op, const struct sealed
     const char *path = source->key_file == NULL ? SEALED_KEY_DEFAULT : source->key_file;
 
     if (source->passphrase_file != NULL)
-        return how->use_key ? hush_fail(op, HUSH_CONFIG, "a passphrase makes its own key") : HUSH_OK;
+        return how->use_key ? hush_fail(op, HUSH_CONFIG, "a passphrase makes its own key")
+                            : HUSH_OK;
     if (path[0] != '/')
         return hush_fail(op, HUSH_CONFIG,
                          "the key's file is the name of a credential: a key is made by its whole "
@@ -266,7 +269,8 @@ static enum hush_status create_check_key(struct hush_op *op, const struct sealed
     if (strlen(path) >= PATH_MAX)
         return hush_fail(op, HUSH_CONFIG, "the path of the key is too long");
     if (!how->use_key && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return hush_fail(op, HUSH_CONFIG, "there is a key '%s' already (--existing-key uses it)", path);
+        return hush_fail(op, HUSH_CONFIG, "there is a key '%s' already (--existing-key uses it)",
+                         path);
     return HUSH_OK;
 }
 

@@ -41,10 +41,10 @@ enum hush_status hush_sealed_check_op(struct hush_op *op)
 
 static enum hush_status disk_fail(struct hush_op *op, const char *what, const char *path)
 {
-    const enum hush_status status =
-        errno == EROFS || errno == ENOSPC || errno == EDQUOT ? HUSH_BACKEND
-        : errno == EPERM                                     ? HUSH_DENIED
-                                                             : hush_status_from_errno(errno);
+    const enum hush_status status = errno == EROFS || errno == ENOSPC || errno == EDQUOT
+                                        ? HUSH_BACKEND
+                                    : errno == EPERM ? HUSH_DENIED
+                                                     : hush_status_from_errno(errno);
 
     return hush_fail(op, status, "%s '%s': %m", what, path);
 }
@@ -83,7 +83,8 @@ int hush_sealed_open_store(struct hush_op *op, const char *store, enum hush_stat
     return -1;
 }
 
-/* -- Reading ------------------------------------------------------------------------------------ */
+/* -- Reading ------------------------------------------------------------------------------------
+ */
 
 void hush_sealed_file_done(struct sealed_file *file)
 {
@@ -141,7 +142,8 @@ enum hush_status hush_sealed_read(struct hush_op *op, int dir_fd, const char *pa
     enum hush_status status;
 
     if (fd < 0 && errno == ELOOP)
-        return hush_fail(op, HUSH_PROTOCOL, "'%s' in the store is reached by a symbolic link", path);
+        return hush_fail(op, HUSH_PROTOCOL, "'%s' in the store is reached by a symbolic link",
+                         path);
     if (fd < 0 && errno == EACCES)
         return hush_fail(op, HUSH_DENIED, "user %u may not read '%s' in the store",
                          (unsigned)geteuid(), path);
@@ -155,7 +157,8 @@ enum hush_status hush_sealed_read(struct hush_op *op, int dir_fd, const char *pa
     return status;
 }
 
-/* -- Writing ------------------------------------------------------------------------------------ */
+/* -- Writing ------------------------------------------------------------------------------------
+ */
 
 static bool disk_write_all(int fd, const char *bytes, size_t size)
 {

@@ -34,9 +34,10 @@ struct sealed_file {
 };
 
 /* All of a regular file. HUSH_NOT_FOUND: there is none. HUSH_TOO_LARGE: more than max bytes. */
-__attribute__((warn_unused_result)) enum hush_status
-hush_sealed_read(struct hush_op *op, int dir_fd, const char *path, size_t max,
-                 struct sealed_file *out);
+__attribute__((warn_unused_result)) enum hush_status hush_sealed_read(struct hush_op *op,
+                                                                      int dir_fd, const char *path,
+                                                                      size_t max,
+                                                                      struct sealed_file *out);
 void hush_sealed_file_done(struct sealed_file *file); /* zeroed, or read */
 
 /*
@@ -56,9 +57,8 @@ __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_make_dirs(struct hush_op *op, int dir_fd, const char *path, const struct stat *like);
 
 /* Wait until the entries of the directory path below dir_fd ("": itself) are on the disk. */
-__attribute__((warn_unused_result)) enum hush_status hush_sealed_sync_dir(struct hush_op *op,
-                                                                          int dir_fd,
-                                                                          const char *path);
+__attribute__((warn_unused_result)) enum hush_status
+hush_sealed_sync_dir(struct hush_op *op, int dir_fd, const char *path);
 
 enum hush_status hush_sealed_check_op(struct hush_op *op); /* canceled, deadline */
 

@@ -9,7 +9,8 @@
  *             {"version": 2, "id": ID, "created": 1724700000, "removed": true}, …]}, …}}
  *
  * An ID is 128 random bits in hex. Versions come newest first. A removed secret's newest version
- * says so; one that was purged has a "current" and no versions, so that its numbers never come again.
+ * says so; one that was purged has a "current" and no versions, so that its numbers never come
+ * again.
  */
 #ifndef HUSH_SEALED_INDEX_H
 #define HUSH_SEALED_INDEX_H
@@ -49,8 +50,9 @@ struct sealed_index {
 
 /* An empty one with a new id. NULL: no memory, or no randomness. */
 struct sealed_index *hush_sealed_index_new(uint32_t keep);
-struct sealed_index *hush_sealed_index_ref(struct sealed_index *index);   /* returns it */
-struct sealed_index *hush_sealed_index_unref(struct sealed_index *index); /* NULL ok; returns NULL */
+struct sealed_index *hush_sealed_index_ref(struct sealed_index *index); /* returns it */
+struct sealed_index *
+hush_sealed_index_unref(struct sealed_index *index); /* NULL ok; returns NULL */
 
 /* From the JSON above, every rule of it checked. HUSH_PROTOCOL: it is none. */
 __attribute__((warn_unused_result)) enum hush_status

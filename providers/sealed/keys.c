@@ -37,7 +37,8 @@ void hush_sealed_keys_done(struct sealed_keys *keys)
     *keys = (struct sealed_keys){0};
 }
 
-/* -- Files --------------------------------------------------------------------------------------- */
+/* -- Files ---------------------------------------------------------------------------------------
+ */
 
 bool hush_sealed_key_path(const struct sealed_source *source, const char *file, char *out,
                           size_t size)
@@ -129,7 +130,8 @@ enum hush_status hush_sealed_passphrase(struct hush_op *op, const struct sealed_
     return status;
 }
 
-/* -- Loading ------------------------------------------------------------------------------------- */
+/* -- Loading -------------------------------------------------------------------------------------
+ */
 
 static enum hush_status keys_open_sealed(struct hush_op *op, const struct sealed_file *file,
                                          const struct hush_jwk_set *passphrase,
@@ -189,9 +191,9 @@ static enum hush_status keys_load(struct hush_op *op, struct sealed_keys *keys)
     const struct sealed_source *source = keys->source;
     struct keys_text text = {0};
     struct sealed_stamp passphrase = {0};
-    enum hush_status status =
-        source->passphrase_file != NULL ? keys_load_sealed(op, source, &text, &passphrase)
-                                        : keys_read(op, source, keys_file(source), &text);
+    enum hush_status status = source->passphrase_file != NULL
+                                  ? keys_load_sealed(op, source, &text, &passphrase)
+                                  : keys_read(op, source, keys_file(source), &text);
 
     if (status != HUSH_OK)
         return status;
@@ -245,7 +247,8 @@ static bool keys_are_current(const struct sealed_keys *keys)
         key = keys_stamp(source, keys_file(source));
         return hush_sealed_stamp_equal(&key, &keys->key);
     }
-    (void)snprintf(key_file, sizeof(key_file), "%s/%s", source->store, SEALED_KEY_FILE); /* cut: none */
+    (void)snprintf(key_file, sizeof(key_file), "%s/%s", source->store,
+                   SEALED_KEY_FILE); /* cut: none */
     key = keys_stamp(source, key_file);
     passphrase = keys_stamp(source, source->passphrase_file);
     return hush_sealed_stamp_equal(&key, &keys->key) &&

@@ -37,9 +37,10 @@ void hush_sealed_keys_done(struct sealed_keys *keys);
 
 /* The keys as they are now. *serial (NULL ok) tells whether they are others than before. *out is
  * owned: free it soon. HUSH_AUTH: missing, or the passphrase is wrong. HUSH_CONFIG: not a key. */
-__attribute__((warn_unused_result)) enum hush_status
-hush_sealed_keys_get(struct hush_op *op, struct sealed_keys *keys, struct hush_jwk_set **out,
-                     unsigned *serial);
+__attribute__((warn_unused_result)) enum hush_status hush_sealed_keys_get(struct hush_op *op,
+                                                                          struct sealed_keys *keys,
+                                                                          struct hush_jwk_set **out,
+                                                                          unsigned *serial);
 
 /* The path of a key or passphrase file. False: a credential, and there is no directory of them. */
 bool hush_sealed_key_path(const struct sealed_source *source, const char *file, char *out,

@@ -28,7 +28,8 @@ void hush_sealed_version_path(const char *name, uint64_t number, bool pending, c
                    number); /* always fits */
 }
 
-/* -- The index ------------------------------------------------------------------------------------ */
+/* -- The index ------------------------------------------------------------------------------------
+ */
 
 /* The header must say what the payload says: a value of some secret could look like an index. */
 static bool load_is_index(const struct hush_jwe *jwe, const struct sealed_index *index)
@@ -107,7 +108,8 @@ enum hush_status hush_sealed_load_index(struct hush_op *op, int dir_fd,
                      SEALED_INDEX_FILE);
 }
 
-/* -- Versions --------------------------------------------------------------------------------------- */
+/* -- Versions
+ * --------------------------------------------------------------------------------------- */
 
 static enum hush_status load_check_header(struct hush_op *op, const struct hush_jwe *jwe,
                                           const char *name, const struct sealed_version *version)
@@ -123,8 +125,9 @@ static enum hush_status load_check_header(struct hush_op *op, const struct hush_
         !hush_jtree_number(hush_jtree_member(said, "version"), &number))
         return hush_fail(op, HUSH_PROTOCOL, "its header does not say which secret it is");
     if (strcmp(said_name, text) != 0 || number != version->number)
-        return hush_fail(op, HUSH_PROTOCOL, "it is version %" PRIu64 " of '%.64s': put back, or renamed",
-                         number, said_name);
+        return hush_fail(op, HUSH_PROTOCOL,
+                         "it is version %" PRIu64 " of '%.64s': put back, or renamed", number,
+                         said_name);
     if (version->id[0] != '\0' && strcmp(said_id, version->id) != 0)
         return hush_fail(op, HUSH_PROTOCOL, "it is not the file that the index means: put back");
     return HUSH_OK;
@@ -146,7 +149,8 @@ static enum hush_status load_open_file(struct hush_op *op, int dir_fd, const cha
     status = hush_sealed_read(op, dir_fd, path, load_file_max(op), file);
     if (status != HUSH_NOT_FOUND)
         return status;
-    hush_sealed_version_path(name, number, true, path); /* its writer died, or is about to rename it */
+    hush_sealed_version_path(name, number, true,
+                             path); /* its writer died, or is about to rename it */
     status = hush_sealed_read(op, dir_fd, path, load_file_max(op), file);
     hush_sealed_version_path(name, number, false, path);
     if (status == HUSH_NOT_FOUND)

@@ -32,7 +32,8 @@ void hush_sealed_reader_done(struct sealed_reader *reader)
     *reader = (struct sealed_reader){0};
 }
 
-/* -- The index ------------------------------------------------------------------------------------ */
+/* -- The index ------------------------------------------------------------------------------------
+ */
 
 static struct sealed_stamp reader_stamp(int dir_fd, const char *name)
 {
@@ -140,7 +141,8 @@ enum hush_status hush_sealed_reader_index(struct sealed_reader *reader, struct h
     return dir_fd < 0 ? status : reader_index(reader, op, dir_fd, out);
 }
 
-/* -- Values --------------------------------------------------------------------------------------- */
+/* -- Values ---------------------------------------------------------------------------------------
+ */
 
 /* One look at a secret: what it was made from is kept, to tell whether it has changed. */
 struct reader_look {
@@ -161,8 +163,8 @@ static enum hush_status look_find(const struct reader_look *look, struct sealed_
 
     if (secret == NULL || secret->count == 0)
         return hush_fail(look->op, HUSH_NOT_FOUND, "the store has no secret '%s'", look->name);
-    version = look->number == 0 ? &secret->versions[0]
-                                : hush_sealed_find_version(secret, look->number);
+    version =
+        look->number == 0 ? &secret->versions[0] : hush_sealed_find_version(secret, look->number);
     if (version == NULL)
         return hush_fail(look->op, HUSH_NOT_FOUND,
                          "'%s' has no version %" PRIu64 ": kept are %" PRIu64 " to %" PRIu64,

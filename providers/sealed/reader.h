@@ -9,8 +9,8 @@
  *     STORE/.key.jwe           the key, for a store with a passphrase
  *     STORE/.lock              held by a writer
  *
- * Every file is a JWE under the store's key (`jose jwe dec -i FILE -k KEY`). The protected header of
- * a version says {"hushfs": {"name", "version", "id", "created"}}; that is the member's whole
+ * Every file is a JWE under the store's key (`jose jwe dec -i FILE -k KEY`). The protected header
+ * of a version says {"hushfs": {"name", "version", "id", "created"}}; that is the member's whole
  * meaning, so it is not in "crit": any JOSE tool may open the file. A value is served only if
  * the index, itself proved, names this version with this id.
  *
@@ -76,21 +76,23 @@ __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_reader_get(struct sealed_reader *reader, struct hush_op *op, const char *name,
                        uint64_t number, uint64_t if_not, struct sealed_value *out);
 
-/* -- For store.c, too ----------------------------------------------------------------------------- */
+/* -- For store.c, too -----------------------------------------------------------------------------
+ */
 
 /* The index, or its copy if it is damaged. file: the one that it is from; owned. */
 __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_load_index(struct hush_op *op, int dir_fd, const struct hush_jwk_set *keys,
                        struct sealed_index **out, struct sealed_file *file);
 
-/* One version's value, proved against its entry in the index (an id of "": any id). which (NULL ok):
- * the key that opened it. HUSH_PROTOCOL: it is not what the index means. */
+/* One version's value, proved against its entry in the index (an id of "": any id). which (NULL
+ * ok): the key that opened it. HUSH_PROTOCOL: it is not what the index means. */
 __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_load_version(struct hush_op *op, int dir_fd, const struct hush_jwk_set *keys,
                          const char *name, const struct sealed_version *version,
                          struct hush_secret **out, size_t *which);
 
-/* HUSH_PROTOCOL: there is a proved version newer than the current one, so the index is an old one. */
+/* HUSH_PROTOCOL: there is a proved version newer than the current one, so the index is an old one.
+ */
 __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_check_newer(struct hush_op *op, int dir_fd, const struct hush_jwk_set *keys,
                         const struct sealed_secret *secret);

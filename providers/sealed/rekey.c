@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rekey.c - see store.h. The key file itself is the journal: as long as it is a set, its first key is
- * the new one.
+ * rekey.c - see store.h. The key file itself is the journal: as long as it is a set, its first key
+ * is the new one.
  */
 #include "sealed/store_int.h"
 
@@ -50,9 +50,8 @@ static enum hush_status rekey_check(struct rekey *rekey, const char *name,
                                     const struct sealed_version *version)
 {
     struct hush_secret *value = NULL;
-    const enum hush_status status =
-        hush_sealed_load_version(rekey->op, rekey->store->dir_fd, rekey->store->keys, name, version,
-                                 &value, NULL);
+    const enum hush_status status = hush_sealed_load_version(
+        rekey->op, rekey->store->dir_fd, rekey->store->keys, name, version, &value, NULL);
 
     hush_secret_unref(value);
     rekey->all++;
@@ -88,9 +87,8 @@ static enum hush_status rekey_version(struct rekey *rekey, const char *name,
 {
     struct hush_secret *value = NULL;
     size_t which = 0;
-    enum hush_status status =
-        hush_sealed_load_version(rekey->op, rekey->store->dir_fd, rekey->store->keys, name, version,
-                                 &value, &which);
+    enum hush_status status = hush_sealed_load_version(
+        rekey->op, rekey->store->dir_fd, rekey->store->keys, name, version, &value, &which);
 
     if (status == HUSH_OK && which != 0)
         status = rekey_replace(rekey, name, version, value);
@@ -144,8 +142,7 @@ static enum hush_status rekey_end(const struct rekey *rekey)
     const char *passphrase_file = rekey->how->passphrase_file;
     struct hush_jwk_set *only = NULL;
     bool replaced;
-    enum hush_status status =
-        hush_sealed_write_index(rekey->store, rekey->op, true, &replaced);
+    enum hush_status status = hush_sealed_write_index(rekey->store, rekey->op, true, &replaced);
 
     if (status == HUSH_OK)
         status = hush_jwk_join(rekey->op, rekey->store->keys, NULL, &only);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sealed.c - secrets from a directory of encrypted files, which `hushfs store` writes. What the files
- * are, and which changes to them are refused: reader.h. A version is its decimal number.
+ * sealed.c - secrets from a directory of encrypted files, which `hushfs store` writes. What the
+ * files are, and which changes to them are refused: reader.h. A version is its decimal number.
  */
 #include "sealed/sealed.h"
 
@@ -81,7 +81,8 @@ static enum hush_status sealed_fetch(struct hush_provider *self, struct hush_op 
     return HUSH_OK;
 }
 
-/* -- Listing -------------------------------------------------------------------------------------- */
+/* -- Listing --------------------------------------------------------------------------------------
+ */
 
 struct sealed_listing {
     hush_emit_fn *emit;

@@ -30,7 +30,8 @@ static enum hush_status store_no_memory(struct hush_op *op)
     return hush_fail(op, HUSH_NO_MEMORY, "no memory for the store");
 }
 
-/* -- Open and close ------------------------------------------------------------------------------- */
+/* -- Open and close -------------------------------------------------------------------------------
+ */
 
 static enum hush_status store_lock(struct sealed_store *store, struct hush_op *op)
 {
@@ -99,8 +100,7 @@ static void store_remove_dirs(const struct sealed_store *store, const char *name
     char *slash;
 
     hush_sealed_name_path(name, path);
-    while (unlinkat(store->dir_fd, path, AT_REMOVEDIR) == 0 &&
-           (slash = strrchr(path, '/')) != NULL)
+    while (unlinkat(store->dir_fd, path, AT_REMOVEDIR) == 0 && (slash = strrchr(path, '/')) != NULL)
         *slash = '\0';
 }
 
@@ -145,7 +145,8 @@ void hush_sealed_store_keep(struct sealed_store *store, uint32_t keep)
     store->keep = keep;
 }
 
-/* -- Files ------------------------------------------------------------------------------------------ */
+/* -- Files
+ * ------------------------------------------------------------------------------------------ */
 
 enum hush_status hush_sealed_write_version(const struct sealed_store *store, struct hush_op *op,
                                            const char *name, const struct sealed_version *version,
@@ -206,8 +207,8 @@ static enum hush_status store_seal_index(const struct sealed_store *store, struc
 static enum hush_status store_write_copy(const struct sealed_store *store, struct hush_op *op,
                                          const struct hush_text *file, bool strict)
 {
-    enum hush_status status =
-        hush_sealed_write(op, store->dir_fd, SEALED_TEMPORARY, &store->dir, file->bytes, file->size);
+    enum hush_status status = hush_sealed_write(op, store->dir_fd, SEALED_TEMPORARY, &store->dir,
+                                                file->bytes, file->size);
 
     if (status == HUSH_OK)
         status = hush_sealed_rename(op, store->dir_fd, SEALED_TEMPORARY, SEALED_COPY_FILE);
@@ -242,9 +243,11 @@ enum hush_status hush_sealed_write_index(struct sealed_store *store, struct hush
     return status;
 }
 
-/* -- Staging and committing --------------------------------------------------------------------------- */
+/* -- Staging and committing
+ * --------------------------------------------------------------------------- */
 
-/* A pending file that the index names gets its name. Where that fails readers find it all the same. */
+/* A pending file that the index names gets its name. Where that fails readers find it all the same.
+ */
 static void store_finish(const struct sealed_store *store, struct hush_op *op, const char *name,
                          uint64_t number)
 {
@@ -398,7 +401,7 @@ void hush_sealed_prune(const struct sealed_store *store, const char *name)
     while ((entry = readdir(dir)) != NULL)
         if (store_is_dead(secret, entry->d_name))
             (void)unlinkat(dirfd(dir), entry->d_name, 0); /* as above */
-    (void)closedir(dir); /* was read only */
+    (void)closedir(dir);                                  /* was read only */
 }
 
 enum hush_status hush_sealed_store_commit(struct sealed_store *store, struct hush_op *op)
@@ -418,7 +421,8 @@ enum hush_status hush_sealed_store_commit(struct sealed_store *store, struct hus
     return status;
 }
 
-/* -- The rest ----------------------------------------------------------------------------------------- */
+/* -- The rest
+ * ----------------------------------------------------------------------------------------- */
 
 enum hush_status hush_sealed_store_get(const struct sealed_store *store, struct hush_op *op,
                                        const char *name, struct hush_secret **out)

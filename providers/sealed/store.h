@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store.h - writing a sealed store: what `hushfs store` does. The layout and what it proves: reader.h.
+ * store.h - writing a sealed store: what `hushfs store` does. The layout and what it proves:
+ * reader.h.
  *
  * One writer at a time: an open store holds a lock (flock(2) on .lock) that goes with the process.
  *
@@ -9,9 +10,9 @@
  *     finish   pending files get their names (4.jwe), versions beyond `keep` are removed, and the
  *              index's copy is replaced
  *
- * A writer that dies before the commit leaves the old state, and files that nothing names; after it,
- * the new state, which readers see whole, and the next writer of the same secret finishes. A file
- * with a final name was named by an index once: that is how an older index is recognised.
+ * A writer that dies before the commit leaves the old state, and files that nothing names; after
+ * it, the new state, which readers see whole, and the next writer of the same secret finishes. A
+ * file with a final name was named by an index once: that is how an older index is recognised.
  *
  * After a failure the store in memory is of no more use: close it. One thread.
  */
@@ -22,12 +23,13 @@
 
 struct sealed_store;
 
-/* -- Making one (create.c) -------------------------------------------------------------------------- */
+/* -- Making one (create.c)
+ * -------------------------------------------------------------------------- */
 
 struct sealed_create {
     uint32_t keep;
-    bool use_key;        /* the key is there, and to be used; else it must not be there */
-    uid_t owner;         /* of all that is made; (uid_t)-1: as it comes */
+    bool use_key; /* the key is there, and to be used; else it must not be there */
+    uid_t owner;  /* of all that is made; (uid_t)-1: as it comes */
     gid_t group;
 };
 
@@ -39,7 +41,8 @@ __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_create(struct hush_op *op, const struct sealed_source *source,
                    const struct sealed_create *how);
 
-/* -- Changing it ------------------------------------------------------------------------------------ */
+/* -- Changing it
+ * ------------------------------------------------------------------------------------ */
 
 /* source's strings are borrowed. Waits for another writer as long as op allows. */
 __attribute__((warn_unused_result)) enum hush_status
@@ -79,7 +82,8 @@ hush_sealed_store_drop(struct sealed_store *store, struct hush_op *op, const cha
 __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_store_purge(struct sealed_store *store, struct hush_op *op, const char *name);
 
-/* -- Another key (rekey.c) --------------------------------------------------------------------------- */
+/* -- Another key (rekey.c)
+ * --------------------------------------------------------------------------- */
 
 struct sealed_rekey {
     const char *passphrase_file; /* the new passphrase, for a store with one; NULL: the same */
@@ -95,8 +99,8 @@ struct sealed_rekey {
  *   3. the key file becomes the new key alone
  *
  * Each step is one rename, so whenever it is interrupted, the key file opens every file; called
- * again it goes on (*resumed) with the same new key. Before the first step every file is opened: one
- * that is damaged ends it there.
+ * again it goes on (*resumed) with the same new key. Before the first step every file is opened:
+ * one that is damaged ends it there.
  */
 __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_rekey(struct sealed_store *store, struct hush_op *op, const struct sealed_rekey *how,

@@ -39,11 +39,12 @@ hush_sealed_write_version(const struct sealed_store *store, struct hush_op *op, 
                           const struct sealed_version *version, const uint8_t *bytes,
                           const char *path);
 
-/* Remove the files of versions that the index has not, but none newer than it knows (see reader.h on
- * an index that was put back), unless the secret was purged. */
+/* Remove the files of versions that the index has not, but none newer than it knows (see reader.h
+ * on an index that was put back), unless the secret was purged. */
 void hush_sealed_prune(const struct sealed_store *store, const char *name);
 
-/* -- The key on the disk (create.c) ------------------------------------------------------------------ */
+/* -- The key on the disk (create.c)
+ * ------------------------------------------------------------------ */
 
 enum { SEALED_PASSPHRASE_MIN = 16 };
 
@@ -53,8 +54,8 @@ hush_sealed_write_wrapped(const struct sealed_store *store, struct hush_op *op,
                           const struct hush_jwk_set *keys, const char *passphrase_file);
 
 /*
- * keys in the file path, with mode 0400. like: the file that is replaced, whose owner and mode stay;
- * NULL: there must be none, and owner and group are these ((uid_t)-1: ours).
+ * keys in the file path, with mode 0400. like: the file that is replaced, whose owner and mode
+ * stay; NULL: there must be none, and owner and group are these ((uid_t)-1: ours).
  */
 __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_write_key(struct hush_op *op, const char *path, const struct hush_jwk_set *keys,

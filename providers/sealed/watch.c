@@ -3,8 +3,8 @@
  * watch.c - what changes in a sealed store, by inotify(7). The core runs it on a thread of its own.
  *
  * All that happens to a store happens by a rename onto its index, so one watch on one directory is
- * enough, and comparing the index with the one before tells what to report. When the index cannot be
- * read, or the store is another one, everything is reported.
+ * enough, and comparing the index with the one before tells what to report. When the index cannot
+ * be read, or the store is another one, everything is reported.
  */
 #include "sealed/sealed.h"
 
@@ -19,11 +19,11 @@
 #include <unistd.h>
 
 enum {
-    WATCH_SLICE_MS = 100,   /* a cancel is seen after this */
+    WATCH_SLICE_MS = 100,    /* a cancel is seen after this */
     WATCH_STORE_SLICES = 10, /* a new store, or one that came back, after that many */
     WATCH_EVENTS_SIZE = 16 * (sizeof(struct inotify_event) + NAME_MAX + 1),
-    WATCH_MASK = IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF |
-                 IN_ONLYDIR,
+    WATCH_MASK =
+        IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
 };
 
 struct watch {
@@ -34,7 +34,8 @@ struct watch {
     struct sealed_index *index; /* as it was reported last; NULL: unknown */
 };
 
-/* -- Reports ------------------------------------------------------------------------------------- */
+/* -- Reports -------------------------------------------------------------------------------------
+ */
 
 /* A name came or went: so did, perhaps, the folders that it is in. */
 static void watch_report_name(const struct watch *w, const char *name)
@@ -94,7 +95,8 @@ static void watch_look(struct watch *w)
     w->index = index;
 }
 
-/* -- Events -------------------------------------------------------------------------------------- */
+/* -- Events --------------------------------------------------------------------------------------
+ */
 
 /* Read what is there. True: the index may be another one. *restart: the directory is. */
 static bool watch_events(int fd, bool *restart)

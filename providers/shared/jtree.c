@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * jtree.c - see jtree.h. A node is jansson's own; this file is what keeps its header out of the rest.
+ * jtree.c - see jtree.h. A node is jansson's own; this file is what keeps its header out of the
+ * rest.
  */
 #include "jtree.h"
 

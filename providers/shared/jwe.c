@@ -12,17 +12,11 @@
 
 #include <jose/b64.h>
 #include <jose/jwe.h>
-#include <limits.h>
-#include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     JWE_PARTS = 5, /* of the compact serialization */
-    JWE_IV_SIZE = 12,
-    JWE_TAG_SIZE = 16,
-    JWE_PIECE = 3 * 1024,
     JWE_HEADER_MAX = 64 << 10,
 };
 
@@ -33,7 +27,7 @@ struct hush_jwe {
     size_t ciphertext_size;
 };
 
-static enum hush_status jwe_no_memory(struct hush_op *op)
+enum hush_status hush_jwe_no_memory(struct hush_op *op)
 {
     return hush_fail(op, HUSH_NO_MEMORY, "no memory for a JWE");
 }
@@ -56,18 +50,19 @@ static void jwe_mute(void *misc, const char *file, int line, uint64_t err, const
 }
 
 /*
- * libjose makes OpenSSL allocate as it is loaded, before main(): from then on it would be too late for
- * hush_wipe_openssl_init(). So it is called earlier, when all libraries are mapped and none has begun.
+ * libjose makes OpenSSL allocate as it is loaded, before main(): from then on it would be too late
+ * for hush_wipe_openssl_init(). So it is called earlier, when all libraries are mapped and none has
+ * begun.
  */
 __attribute__((no_sanitize("address", "thread", "undefined"))) static void jwe_early(void)
 {
     (void)hush_wipe_openssl_init(); /* the program asks again, and fails if this did */
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*const jwe_early_entry)(void) =
-    jwe_early;
+__attribute__((section(".preinit_array"),
+               used)) static void (*const jwe_early_entry)(void) = jwe_early;
 
-static jose_cfg_t *jwe_cfg(void)
+jose_cfg_t *hush_jwe_cfg(void)
 {
     jose_cfg_t *cfg = jose_cfg();
 
@@ -76,15 +71,14 @@ static jose_cfg_t *jwe_cfg(void)
     return cfg;
 }
 
-static void jwe_cfg_done(jose_cfg_t **cfg)
+void hush_jwe_cfg_done(jose_cfg_t **cfg)
 {
     if (*cfg != NULL)
         jose_cfg_decref(*cfg);
 }
 
-#define jwe_cfg_auto __attribute__((cleanup(jwe_cfg_done))) jose_cfg_t
-
-/* -- Taking apart ------------------------------------------------------------------------------- */
+/* -- Taking apart -------------------------------------------------------------------------------
+ */
 
 static bool jwe_is_base64url(const char *text, size_t size)
 {
@@ -95,8 +89,8 @@ static bool jwe_is_base64url(const char *text, size_t size)
 }
 
 /* The compact serialization: five parts with dots between. */
-static enum hush_status jwe_take_compact(struct hush_op *op, struct hush_jwe *jwe, const char *bytes,
-                                         size_t size)
+static enum hush_status jwe_take_compact(struct hush_op *op, struct hush_jwe *jwe,
+                                         const char *bytes, size_t size)
 {
     const char *part[JWE_PARTS], *at = bytes, *end = bytes + size;
     size_t length[JWE_PARTS];
@@ -113,12 +107,12 @@ static enum hush_status jwe_take_compact(struct hush_op *op, struct hush_jwe *jw
     }
     if (length[0] > JWE_HEADER_MAX)
         return jwe_refuse(op, "the header is too large");
-    jwe->message = json_pack("{s:s%,s:s%,s:s%,s:s%}", "protected", part[0], length[0],
-                             "encrypted_key", part[1], length[1], "iv", part[2], length[2], "tag",
-                             part[4], length[4]);
+    jwe->message =
+        json_pack("{s:s%,s:s%,s:s%,s:s%}", "protected", part[0], length[0], "encrypted_key",
+                  part[1], length[1], "iv", part[2], length[2], "tag", part[4], length[4]);
     jwe->ciphertext = part[3];
     jwe->ciphertext_size = length[3];
-    return jwe->message == NULL ? jwe_no_memory(op) : HUSH_OK;
+    return jwe->message == NULL ? hush_jwe_no_memory(op) : HUSH_OK;
 }
 
 /* With PBES2, libjose puts the salt and the number of rounds outside of the protected header. */
@@ -127,9 +121,8 @@ static bool jwe_is_plain_header(json_t *header)
     const char *name;
     json_t *member;
 
-    json_object_foreach(header, name, member)
-        if (strcmp(name, "p2s") != 0 && strcmp(name, "p2c") != 0)
-            return false;
+    json_object_foreach(header, name, member) if (strcmp(name, "p2s") != 0 &&
+                                                  strcmp(name, "p2c") != 0) return false;
     return json_is_object(header);
 }
 
@@ -154,9 +147,9 @@ static enum hush_status jwe_take_json(struct hush_op *op, struct hush_jwe *jwe, 
 
     if (status != HUSH_OK)
         return status;
-    json_object_foreach(jwe->message, name, member)
-        if (!jwe_is_member(name, member))
-            return jwe_refuse(op, "a member is unknown, or not base64url");
+    json_object_foreach(jwe->message, name, member) if (
+        !jwe_is_member(name, member)) return jwe_refuse(op,
+                                                        "a member is unknown, or not base64url");
     member = json_object_get(jwe->message, "ciphertext");
     if (member == NULL)
         return jwe_refuse(op, "it has no ciphertext");
@@ -176,7 +169,7 @@ static enum hush_status jwe_take_header(struct hush_op *op, struct hush_jwe *jwe
         return jwe_refuse(op, "it has no protected header, or a large one");
     bytes = malloc(size);
     if (bytes == NULL)
-        return jwe_no_memory(op);
+        return hush_jwe_no_memory(op);
     status = jose_b64_dec(text, bytes, size) == size
                  ? hush_json_load(op, bytes, size, &jwe->header)
                  : jwe_refuse(op, "the protected header is not base64url");
@@ -196,7 +189,7 @@ static bool jwe_has_fair_rounds(const struct hush_jwe *jwe)
            json_integer_value(rounds) <= JWE_PBES2_ROUNDS;
 }
 
-static bool jwe_is_pbes2(const char *alg)
+bool hush_jwe_is_pbes2(const char *alg)
 {
     return strcmp(alg, "PBES2-HS512+A256KW") == 0 || strcmp(alg, "PBES2-HS256+A128KW") == 0;
 }
@@ -216,7 +209,7 @@ static enum hush_status jwe_check_header(struct hush_op *op, const struct hush_j
         return json_object_get(jwe->message, "header") == NULL
                    ? HUSH_OK
                    : jwe_refuse(op, "it has a header that is not protected");
-    if (!jwe_is_pbes2(alg))
+    if (!hush_jwe_is_pbes2(alg))
         return jwe_refuse(op, "its \"alg\" is none of A256KW, dir, PBES2");
     return jwe_has_fair_rounds(jwe) ? HUSH_OK : jwe_refuse(op, "its \"p2c\" is out of range");
 }
@@ -228,7 +221,7 @@ enum hush_status hush_jwe_parse(struct hush_op *op, const char *bytes, size_t si
     enum hush_status status;
 
     if (jwe == NULL)
-        return jwe_no_memory(op);
+        return hush_jwe_no_memory(op);
     if (size > 0 && bytes[size - 1] == '\n') /* `jose` ends a file so */
         size--;
     status = size > 0 && bytes[0] == '{' ? jwe_take_json(op, jwe, bytes, size)
@@ -265,7 +258,8 @@ const struct hush_jtree *hush_jwe_header(const struct hush_jwe *jwe)
     return (const struct hush_jtree *)(const void *)jwe->header;
 }
 
-/* -- Streams ------------------------------------------------------------------------------------ */
+/* -- Streams ------------------------------------------------------------------------------------
+ */
 
 /* The end of a chain of libjose's: bytes in place. It lives on the stack, so nothing frees it. */
 struct jwe_sink {
@@ -285,44 +279,34 @@ static bool jwe_sink_feed(jose_io_t *io, const void *in, size_t len)
     return true;
 }
 
-/* The same with a text at the end. */
-struct jwe_writer {
-    jose_io_t io; /* first */
-    struct hush_text *text;
-};
-
-static bool jwe_writer_feed(jose_io_t *io, const void *in, size_t len)
-{
-    const struct jwe_writer *writer = (const struct jwe_writer *)(void *)io;
-
-    hush_text_append(writer->text, in, len);
-    return !writer->text->failed;
-}
-
-static bool jwe_io_done(jose_io_t *io)
+bool hush_jwe_io_done(jose_io_t *io)
 {
     (void)io; /* all is there */
     return true;
 }
 
-static void jwe_io_free(jose_io_t *io)
+void hush_jwe_io_free(jose_io_t *io)
 {
     (void)io; /* on the stack */
 }
 
-/* -- Opening ------------------------------------------------------------------------------------ */
+/* -- Opening ------------------------------------------------------------------------------------
+ */
 
 /* Is key of the kind that alg is for? (libjose would take any key's bytes for a passphrase.) */
 static bool jwe_fits(const char *alg, const json_t *key)
 {
-    return jwe_is_pbes2(alg) ? json_is_string(key) : strcmp(alg, hush_jwk_alg(key)) == 0;
+    return hush_jwe_is_pbes2(alg) ? json_is_string(key) : strcmp(alg, hush_jwk_alg(key)) == 0;
 }
 
 static bool jwe_decrypt(const struct hush_jwe *jwe, jose_cfg_t *cfg, const json_t *cek, uint8_t *to)
 {
     const size_t size = hush_jwe_size(jwe);
     struct jwe_sink sink = {
-        .io = {.refs = 1, .feed = jwe_sink_feed, .done = jwe_io_done, .free = jwe_io_free},
+        .io = {.refs = 1,
+               .feed = jwe_sink_feed,
+               .done = hush_jwe_io_done,
+               .free = hush_jwe_io_free},
         .to = to,
         .size = size,
     };
@@ -340,11 +324,11 @@ enum hush_status hush_jwe_open(struct hush_op *op, const struct hush_jwe *jwe,
                                const struct hush_jwk_set *keys, uint8_t *to, size_t *which)
 {
     const char *alg = json_string_value(json_object_get(jwe->header, "alg"));
-    jwe_cfg_auto *cfg = jwe_cfg();
+    hush_jwe_cfg_auto *cfg = hush_jwe_cfg();
     bool unwrapped = false;
 
     if (cfg == NULL)
-        return jwe_no_memory(op);
+        return hush_jwe_no_memory(op);
     for (size_t i = 0; i < hush_jwk_count(keys); i++) {
         const json_t *key = json_array_get(keys->keys, i);
         json_auto_t *cek = NULL;
@@ -361,142 +345,4 @@ enum hush_status hush_jwe_open(struct hush_op *op, const struct hush_jwe *jwe,
     }
     return unwrapped ? hush_fail(op, HUSH_PROTOCOL, "damaged: it does not prove what it says")
                      : hush_fail(op, HUSH_AUTH, "the key does not open it");
-}
-
-/* -- Sealing ------------------------------------------------------------------------------------ */
-
-/*
- * The content is encrypted by OpenSSL, not by libjose: that would free(3) what jansson allocated for
- * the header, which is not malloc's here but the wiping heap's. What comes out is the same.
- */
-struct jwe_cipher {
-    EVP_CIPHER_CTX *ctx;
-    unsigned char iv[JWE_IV_SIZE];
-};
-
-static json_t *jwe_new_header(const json_t *key, const char *more)
-{
-    const char *alg = hush_jwk_alg(key);
-    json_auto_t *header = more == NULL ? json_object() : json_loads(more, 0, NULL);
-
-    if (!json_is_object(header) || json_object_set_new(header, "alg", json_string(alg)) != 0 ||
-        json_object_set_new(header, "enc", json_string("A256GCM")) != 0)
-        return NULL;
-    if (jwe_is_pbes2(alg) &&
-        json_object_set_new(header, "p2c", json_integer(JWE_PBES2_ROUNDS)) != 0)
-        return NULL;
-    return json_incref(header);
-}
-
-/* What libjose wrote beside the protected header (the salt) goes into it; then it is a text. */
-static bool jwe_encode_header(json_t *message)
-{
-    json_t *header = json_object_get(message, "protected");
-    char *text;
-    int failed;
-
-    if (json_object_get(message, "header") != NULL &&
-        json_object_update(header, json_object_get(message, "header")) != 0)
-        return false;
-    text = json_dumps(header, JSON_COMPACT | JSON_SORT_KEYS);
-    if (text == NULL)
-        return false;
-    failed = json_object_set_new(message, "protected", jose_b64_enc(text, strlen(text)));
-    hush_wipe_free(text); /* jansson's heap, see json.c */
-    return failed == 0;
-}
-
-/* With the header as what is authenticated beside the content. */
-static bool jwe_cipher_begin(struct jwe_cipher *cipher, const json_t *cek, const char *header)
-{
-    unsigned char key[JWE_KEY_SIZE];
-    int none, good = 0;
-
-    if (strlen(header) <= INT_MAX && RAND_bytes(cipher->iv, sizeof(cipher->iv)) == 1 &&
-        jose_b64_dec(json_object_get(cek, "k"), key, sizeof(key)) == sizeof(key))
-        good = EVP_EncryptInit_ex(cipher->ctx, EVP_aes_256_gcm(), NULL, key, cipher->iv);
-    hush_wipe(key, sizeof(key));
-    return good == 1 && EVP_EncryptUpdate(cipher->ctx, NULL, &none, (const unsigned char *)header,
-                                          (int)strlen(header)) == 1;
-}
-
-/* To encode, in pieces. */
-static bool jwe_cipher_run(const struct jwe_cipher *cipher, const uint8_t *bytes, size_t size,
-                           jose_io_t *encode)
-{
-    unsigned char piece[JWE_PIECE];
-    int got;
-
-    while (size > 0) {
-        const int part = (int)(size < sizeof(piece) ? size : sizeof(piece));
-        if (EVP_EncryptUpdate(cipher->ctx, piece, &got, bytes, part) != 1 ||
-            !encode->feed(encode, piece, (size_t)got))
-            return false;
-        bytes += part;
-        size -= (size_t)part;
-    }
-    return EVP_EncryptFinal_ex(cipher->ctx, piece, &got) == 1 && encode->done(encode);
-}
-
-static bool jwe_put_base64url(struct hush_text *out, const unsigned char *bytes, size_t size)
-{
-    char text[JWE_TAG_SIZE / 3 * 4 + 4];
-    const size_t length = jose_b64_enc_buf(bytes, size, text, sizeof(text));
-
-    if (length > sizeof(text))
-        return false;
-    hush_text_append(out, text, length);
-    return true;
-}
-
-/* All parts, in the order in which they are written. */
-static bool jwe_put_parts(const struct jwe_cipher *cipher, const json_t *message,
-                          const uint8_t *bytes, size_t size, struct hush_text *out)
-{
-    const char *wrapped = json_string_value(json_object_get(message, "encrypted_key"));
-    struct jwe_writer writer = {
-        .io = {.refs = 1, .feed = jwe_writer_feed, .done = jwe_io_done, .free = jwe_io_free},
-        .text = out,
-    };
-    jose_io_auto_t *encode = jose_b64_enc_io(&writer.io);
-    unsigned char tag[JWE_TAG_SIZE];
-
-    hush_text_puts(out, json_string_value(json_object_get(message, "protected")));
-    hush_text_puts(out, ".");
-    hush_text_puts(out, wrapped == NULL ? "" : wrapped);
-    hush_text_puts(out, ".");
-    if (encode == NULL || !jwe_put_base64url(out, cipher->iv, sizeof(cipher->iv)))
-        return false;
-    hush_text_puts(out, ".");
-    if (!jwe_cipher_run(cipher, bytes, size, encode) ||
-        EVP_CIPHER_CTX_ctrl(cipher->ctx, EVP_CTRL_AEAD_GET_TAG, sizeof(tag), tag) != 1)
-        return false;
-    hush_text_puts(out, ".");
-    return jwe_put_base64url(out, tag, sizeof(tag)) && !out->failed;
-}
-
-enum hush_status hush_jwe_seal(struct hush_op *op, const struct hush_jwk_set *keys,
-                               const char *header, const uint8_t *bytes, size_t size,
-                               struct hush_text *out)
-{
-    const json_t *key = json_array_get(keys->keys, 0);
-    jwe_cfg_auto *cfg = jwe_cfg();
-    json_auto_t *message = json_pack("{s:o}", "protected", jwe_new_header(key, header));
-    json_auto_t *cek = json_object();
-    struct jwe_cipher cipher = {.ctx = EVP_CIPHER_CTX_new()};
-    bool good;
-
-    if (cfg == NULL || message == NULL || cek == NULL || cipher.ctx == NULL) {
-        EVP_CIPHER_CTX_free(cipher.ctx);
-        return jwe_no_memory(op);
-    }
-    good = jose_jwe_enc_jwk(cfg, message, NULL, key, cek) && jwe_encode_header(message) &&
-           jwe_cipher_begin(&cipher, cek,
-                            json_string_value(json_object_get(message, "protected"))) &&
-           jwe_put_parts(&cipher, message, bytes, size, out);
-    EVP_CIPHER_CTX_free(cipher.ctx);
-    if (good)
-        return HUSH_OK;
-    return out->failed ? jwe_no_memory(op)
-                       : hush_fail(op, HUSH_BACKEND, "could not encrypt: is the key for it?");
 }

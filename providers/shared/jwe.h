@@ -12,9 +12,9 @@
  * flattened JSON serialization as well. All else is refused: other algorithms, compression, several
  * recipients, members and critical headers that we do not know.
  *
- * Memory: keys and plaintext are only in memory that is wiped as it is released, for the length of a
- * call or as long as the caller keeps a key set; plaintext goes straight from and to the caller's.
- * hush_json_init() and hush_wipe_openssl_init() must have been called.
+ * Memory: keys and plaintext are only in memory that is wiped as it is released, for the length of
+ * a call or as long as the caller keeps a key set; plaintext goes straight from and to the
+ * caller's. hush_json_init() and hush_wipe_openssl_init() must have been called.
  *
  * Threads: any; a key set may be used by several.
  */
@@ -25,7 +25,8 @@
 #include "jtree.h"
 #include "provider.h"
 
-/* -- Keys (jwk.c) -------------------------------------------------------------------------------- */
+/* -- Keys (jwk.c) --------------------------------------------------------------------------------
+ */
 
 /* One or more keys: the first one seals, any of them opens. */
 struct hush_jwk_set;
@@ -44,9 +45,10 @@ __attribute__((warn_unused_result)) enum hush_status hush_jwk_generate(struct hu
                                                                        struct hush_jwk_set **out);
 
 /* first's first key and, after it, all of rest (NULL ok). The key itself is shared, not copied. */
-__attribute__((warn_unused_result)) enum hush_status
-hush_jwk_join(struct hush_op *op, const struct hush_jwk_set *first, const struct hush_jwk_set *rest,
-              struct hush_jwk_set **out);
+__attribute__((warn_unused_result)) enum hush_status hush_jwk_join(struct hush_op *op,
+                                                                   const struct hush_jwk_set *first,
+                                                                   const struct hush_jwk_set *rest,
+                                                                   struct hush_jwk_set **out);
 
 size_t hush_jwk_count(const struct hush_jwk_set *keys);
 void hush_jwk_free(struct hush_jwk_set *keys); /* NULL ok */
@@ -54,7 +56,8 @@ void hush_jwk_free(struct hush_jwk_set *keys); /* NULL ok */
 /* As text: one key as a JWK, more as a set. Failure sticks in text, see text.h. */
 void hush_jwk_write(const struct hush_jwk_set *keys, struct hush_text *text);
 
-/* -- Messages ------------------------------------------------------------------------------------- */
+/* -- Messages -------------------------------------------------------------------------------------
+ */
 
 struct hush_jwe;
 
@@ -66,17 +69,18 @@ __attribute__((warn_unused_result)) enum hush_status
 hush_jwe_parse(struct hush_op *op, const char *bytes, size_t size, struct hush_jwe **out);
 void hush_jwe_free(struct hush_jwe *jwe); /* NULL ok */
 
-size_t hush_jwe_size(const struct hush_jwe *jwe); /* of the plaintext */
+size_t hush_jwe_size(const struct hush_jwe *jwe);                     /* of the plaintext */
 const struct hush_jtree *hush_jwe_header(const struct hush_jwe *jwe); /* the protected one */
 
 /*
- * Decrypt into to, which has hush_jwe_size() bytes and is wiped on failure. which (NULL ok): the key
- * that opened it. HUSH_AUTH: none of the keys does (or its encrypted key is damaged). HUSH_PROTOCOL:
- * damaged.
+ * Decrypt into to, which has hush_jwe_size() bytes and is wiped on failure. which (NULL ok): the
+ * key that opened it. HUSH_AUTH: none of the keys does (or its encrypted key is damaged).
+ * HUSH_PROTOCOL: damaged.
  */
-__attribute__((warn_unused_result)) enum hush_status
-hush_jwe_open(struct hush_op *op, const struct hush_jwe *jwe, const struct hush_jwk_set *keys,
-              uint8_t *to, size_t *which);
+__attribute__((warn_unused_result)) enum hush_status hush_jwe_open(struct hush_op *op,
+                                                                   const struct hush_jwe *jwe,
+                                                                   const struct hush_jwk_set *keys,
+                                                                   uint8_t *to, size_t *which);
 
 /*
  * Encrypt size bytes with the first key, and append the message to out. header: a JSON object whose

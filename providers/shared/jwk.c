@@ -58,7 +58,8 @@ static enum hush_status jwk_wrap(struct hush_op *op, json_t *array, struct hush_
     return HUSH_OK;
 }
 
-/* -- Reading ------------------------------------------------------------------------------------ */
+/* -- Reading ------------------------------------------------------------------------------------
+ */
 
 /* NULL: key is one that we can use. */
 static const char *jwk_fault(const json_t *key)
@@ -71,8 +72,8 @@ static const char *jwk_fault(const json_t *key)
         return "not an object";
     if (type == NULL || strcmp(type, "oct") != 0)
         return "its \"kty\" is not \"oct\": only symmetric keys are read";
-    if (alg != NULL && (alg_text == NULL || (strcmp(alg_text, "A256KW") != 0 &&
-                                             strcmp(alg_text, "A256GCM") != 0)))
+    if (alg != NULL &&
+        (alg_text == NULL || (strcmp(alg_text, "A256KW") != 0 && strcmp(alg_text, "A256GCM") != 0)))
         return "its \"alg\" is neither A256KW nor A256GCM";
     if (!json_is_string(json_object_get(key, "k")) ||
         jose_b64_dec(json_object_get(key, "k"), NULL, 0) != JWE_KEY_SIZE)
@@ -125,7 +126,8 @@ enum hush_status hush_jwk_from_passphrase(struct hush_op *op, const char *bytes,
     return jwk_wrap(op, json_pack("[o]", text), out);
 }
 
-/* -- Making ------------------------------------------------------------------------------------- */
+/* -- Making -------------------------------------------------------------------------------------
+ */
 
 enum hush_status hush_jwk_generate(struct hush_op *op, struct hush_jwk_set **out)
 {

@@ -65,7 +65,8 @@ static void seal(const struct hush_jwk_set *keys, size_t size, struct hush_text 
         bytes[i] = (uint8_t)(i % 251);
     hush_text_init(out, TEXT_MAX);
     hush_op_init(&op, arena, 0);
-    assert_int_equal(hush_jwe_seal(&op, keys, "{\"mine\":[1,{\"a\":\"b\"}]}", bytes, size, out), HUSH_OK);
+    assert_int_equal(hush_jwe_seal(&op, keys, "{\"mine\":[1,{\"a\":\"b\"}]}", bytes, size, out),
+                     HUSH_OK);
     free(bytes);
 }
 
@@ -92,7 +93,8 @@ static enum hush_status unseal(const struct hush_jwk_set *keys, const char *text
     return status;
 }
 
-/* -- There and back ------------------------------------------------------------------------------ */
+/* -- There and back ------------------------------------------------------------------------------
+ */
 
 static void round_trip(const char *key, size_t size)
 {
@@ -206,7 +208,8 @@ static void a_passphrase_opens(void **state)
     assert_int_equal(hush_jwk_from_passphrase(&op, "a\0b", 3, &bad), HUSH_CONFIG);
 }
 
-/* -- What is not whole ----------------------------------------------------------------------------- */
+/* -- What is not whole
+ * ----------------------------------------------------------------------------- */
 
 /* Every bit of every byte, every length: never the value, and always a reason. */
 static void no_bit_may_be_another_one(const char *key)
@@ -242,24 +245,41 @@ static void what_was_changed_does_not_open(void **state)
 
 static void what_we_do_not_read_is_refused(void **state)
 {
-    /* Headers, from top: {"alg":"A256KW","enc":"A128CBC-HS256"}, {"alg":"RSA-OAEP","enc":"A256GCM"},
+    /* Headers, from top: {"alg":"A256KW","enc":"A128CBC-HS256"},
+     * {"alg":"RSA-OAEP","enc":"A256GCM"},
      * {"alg":"A256KW","enc":"A256GCM","zip":"DEF"}, the same with "crit":["b"], {"alg":"A256KW"},
-     * {"alg":"PBES2-HS512+A256KW","enc":"A256GCM","p2c":100000000,"p2s":"AAAAAAAAAAA"}, the same with
-     * "p2c":10. */
+     * {"alg":"PBES2-HS512+A256KW","enc":"A256GCM","p2c":100000000,"p2s":"AAAAAAAAAAA"}, the same
+     * with "p2c":10. */
     static const char *const texts[] = {
-        "", ".", "....", "a.b.c.d", "{}", "{\"protected\":1}", "not a jwe",
-        "eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMTI4Q0JDLUhTMjU2In0.AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA",
-        "eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA",
-        "eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIiwiemlwIjoiREVGIn0.AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA",
-        "eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIiwiY3JpdCI6WyJiIl19.AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA",
+        "",
+        ".",
+        "....",
+        "a.b.c.d",
+        "{}",
+        "{\"protected\":1}",
+        "not a jwe",
+        "eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMTI4Q0JDLUhTMjU2In0.AAAA.AAAAAAAAAAAAAAAA.AAAA."
+        "AAAAAAAAAAAAAAAAAAAAAA",
+        "eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.AAAA.AAAAAAAAAAAAAAAA.AAAA."
+        "AAAAAAAAAAAAAAAAAAAAAA",
+        "eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIiwiemlwIjoiREVGIn0.AAAA.AAAAAAAAAAAAAAAA.AAAA."
+        "AAAAAAAAAAAAAAAAAAAAAA",
+        "eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIiwiY3JpdCI6WyJiIl19.AAAA.AAAAAAAAAAAAAAAA.AAAA."
+        "AAAAAAAAAAAAAAAAAAAAAA",
         "eyJhbGciOiJBMjU2S1cifQ.AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA",
-        "eyJhbGciOiJQQkVTMi1IUzUxMitBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIiwicDJjIjoxMDAwMDAwMDAsInAycyI6IkFBQUFBQUFBQUFBIn0.AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA",
-        "eyJhbGciOiJQQkVTMi1IUzUxMitBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIiwicDJjIjoxMCwicDJzIjoiQUFBQUFBQUFBQUEifQ.AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA",
+        "eyJhbGciOiJQQkVTMi1IUzUxMitBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIiwicDJjIjoxMDAwMDAwMDAsInAycyI6Ik"
+        "FBQUFBQUFBQUFBIn0.AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA",
+        "eyJhbGciOiJQQkVTMi1IUzUxMitBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIiwicDJjIjoxMCwicDJzIjoiQUFBQUFBQU"
+        "FBQUEifQ.AAAA.AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA",
         /* {"alg":"A256KW","enc":"A256GCM"} with what may not be there */
-        "{\"protected\":\"eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIn0\",\"ciphertext\":\"AAAA\",\"recipients\":[]}",
-        "{\"protected\":\"eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIn0\",\"ciphertext\":\"AAAA\",\"header\":{\"p2c\":1000}}",
-        "{\"protected\":\"eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIn0\",\"ciphertext\":\"AAAA\",\"unprotected\":{}}",
-        "{\"protected\":\"eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIn0\",\"ciphertext\":\"AAAA\",\"aad\":\"AAAA\"}",
+        "{\"protected\":\"eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIn0\",\"ciphertext\":\"AAAA\","
+        "\"recipients\":[]}",
+        "{\"protected\":\"eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIn0\",\"ciphertext\":\"AAAA\","
+        "\"header\":{\"p2c\":1000}}",
+        "{\"protected\":\"eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIn0\",\"ciphertext\":\"AAAA\","
+        "\"unprotected\":{}}",
+        "{\"protected\":\"eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIn0\",\"ciphertext\":\"AAAA\","
+        "\"aad\":\"AAAA\"}",
         "{\"protected\":\"eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIn0\"}",
         "{\"protected\":\"!\",\"ciphertext\":\"AAAA\"}",
     };
@@ -305,7 +325,8 @@ static void what_is_no_key_is_refused(void **state)
     }
 }
 
-/* -- Nothing stays ----------------------------------------------------------------------------------- */
+/* -- Nothing stays
+ * ----------------------------------------------------------------------------------- */
 
 /* Letters, each different from what stands in this program. */
 static unsigned char needle(size_t position)
@@ -325,7 +346,8 @@ static unsigned char key_needle(size_t position)
 static unsigned char raw_key_needle(size_t position)
 {
     const size_t from = position / 3 * 4 + position % 3;
-    const unsigned left = (unsigned)(key_needle(from) - 'A'), right = (unsigned)(key_needle(from + 1) - 'A');
+    const unsigned left = (unsigned)(key_needle(from) - 'A'),
+                   right = (unsigned)(key_needle(from + 1) - 'A');
     const unsigned shift = 2 * (unsigned)(position % 3) + 2;
 
     return (unsigned char)(left << shift | right >> (6 - shift));

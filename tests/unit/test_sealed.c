@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_sealed.c - the sealed provider and its store in one process: what readers see of writers, what
- * is refused, keys. What happens to damaged files one by one, to killed writers and to full disks is in
- * tests/e2e/test_store.py.
+ * test_sealed.c - the sealed provider and its store in one process: what readers see of writers,
+ * what is refused, keys. What happens to damaged files one by one, to killed writers and to full
+ * disks is in tests/e2e/test_store.py.
  */
 #include "core/cleanup.h"
 #include "core/lockmem.h"
@@ -63,7 +63,8 @@ static char *in_store(const struct fixture *f, const char *name, char path[PATH_
     return path;
 }
 
-/* -- A store and a provider ------------------------------------------------------------------------ */
+/* -- A store and a provider
+ * ------------------------------------------------------------------------ */
 
 static void set_option(struct hush_provider *provider, const char *name, const char *value)
 {
@@ -147,9 +148,9 @@ static enum hush_status try_put(struct fixture *f, const char *name, const char 
 {
     struct sealed_store *store = open_store(f);
     enum hush_status status =
-        value == NULL ? hush_sealed_store_stage_removal(store, &f->op, name)
-                      : hush_sealed_store_stage(store, &f->op, name, (const uint8_t *)value,
-                                                strlen(value));
+        value == NULL
+            ? hush_sealed_store_stage_removal(store, &f->op, name)
+            : hush_sealed_store_stage(store, &f->op, name, (const uint8_t *)value, strlen(value));
 
     if (status == HUSH_OK)
         status = hush_sealed_store_commit(store, &f->op);
@@ -195,7 +196,8 @@ static void expect_failure(struct fixture *f, const char *name, const char *vers
         fail_msg("'%s' has not '%s'", f->op.detail, part);
 }
 
-/* -- Versions ---------------------------------------------------------------------------------------- */
+/* -- Versions
+ * ---------------------------------------------------------------------------------------- */
 
 static void versions_come_and_go(void **state)
 {
@@ -254,9 +256,12 @@ static void a_commit_is_all_or_nothing(void **state)
     make_store(f);
     put(f, "a", "one");
     store = open_store(f);
-    assert_int_equal(hush_sealed_store_stage(store, &f->op, "a", (const uint8_t *)"two", 3), HUSH_OK);
-    assert_int_equal(hush_sealed_store_stage(store, &f->op, "b/c", (const uint8_t *)"x", 1), HUSH_OK);
-    assert_int_equal(hush_sealed_store_stage(store, &f->op, "a", (const uint8_t *)"3", 1), HUSH_CONFIG);
+    assert_int_equal(hush_sealed_store_stage(store, &f->op, "a", (const uint8_t *)"two", 3),
+                     HUSH_OK);
+    assert_int_equal(hush_sealed_store_stage(store, &f->op, "b/c", (const uint8_t *)"x", 1),
+                     HUSH_OK);
+    assert_int_equal(hush_sealed_store_stage(store, &f->op, "a", (const uint8_t *)"3", 1),
+                     HUSH_CONFIG);
     expect(f, "a", "", "one");
     expect_failure(f, "b/c", "", HUSH_NOT_FOUND, "no secret");
     hush_sealed_store_close(store); /* without a commit */
@@ -287,7 +292,8 @@ static void what_a_dead_writer_left_is_finished(void **state)
     expect(f, "a", "3", "three");
 }
 
-/* -- What is refused --------------------------------------------------------------------------------- */
+/* -- What is refused
+ * --------------------------------------------------------------------------------- */
 
 static void an_older_index_is_refused(void **state)
 {
@@ -375,7 +381,8 @@ static void a_damaged_index_has_a_copy(void **state)
     expect_failure(f, "a", "", HUSH_PROTOCOL, ".index.jwe");
 }
 
-/* -- Keys -------------------------------------------------------------------------------------------- */
+/* -- Keys
+ * -------------------------------------------------------------------------------------------- */
 
 static void a_new_key_is_seen_at_once(void **state)
 {
@@ -446,7 +453,8 @@ static void a_passphrase_opens_a_store(void **state)
     f->source.store = name;
     write_file(f->passphrase, "short", 5, 0400);
     hush_op_init(&f->op, f->arena, OP_MS);
-    assert_int_equal(hush_sealed_create(&f->op, &f->source, &(struct sealed_create){.keep = 1, .owner = (uid_t)-1}),
+    assert_int_equal(hush_sealed_create(&f->op, &f->source,
+                                        &(struct sealed_create){.keep = 1, .owner = (uid_t)-1}),
                      HUSH_CONFIG);
 }
 
@@ -505,7 +513,8 @@ static void nothing_is_made_over_what_is_there(void **state)
     assert_int_not_equal(access(f->key, F_OK), 0);
 }
 
-/* -- Watching, memory -------------------------------------------------------------------------------- */
+/* -- Watching, memory
+ * -------------------------------------------------------------------------------- */
 
 struct watcher {
     struct fixture *f;
@@ -598,7 +607,8 @@ static void nothing_stays_in_memory(void **state)
     hush_wipe(text, sizeof(text));
     assert_int_equal(memscan_count(needle, NEEDLE_SIZE), 0);
     assert_int_equal(fetch(f, "a", "", "", &value), HUSH_OK);
-    assert_int_equal(memscan_count(needle, NEEDLE_SIZE), NEEDLE_SIZE / MEMSCAN_PIECE); /* there alone */
+    assert_int_equal(memscan_count(needle, NEEDLE_SIZE),
+                     NEEDLE_SIZE / MEMSCAN_PIECE); /* there alone */
     hush_value_clear(&value);
     assert_int_equal(memscan_count(needle, NEEDLE_SIZE), 0);
 }

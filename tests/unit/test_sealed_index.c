@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_sealed_index.c - the index of a sealed store: what it says is read back, what it may not say is
- * refused, versions come and go.
+ * test_sealed_index.c - the index of a sealed store: what it says is read back, what it may not say
+ * is refused, versions come and go.
  */
 #include "sealed/index.h"
 #include "shared/json.h"

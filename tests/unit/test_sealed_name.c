@@ -69,8 +69,8 @@ static void some_names_cannot_be(void **state)
 
 static void texts_have_one_spelling(void **state)
 {
-    static const char *const texts[] = {"",      "%",   "%4",   "%41",  "%zz", "a%00", "%ff",
-                                        "\xc3\xbc", "a//b", "/a", "a\tb", "%2fx"};
+    static const char *const texts[] = {"",    "%",        "%4",   "%41", "%zz",  "a%00",
+                                        "%ff", "\xc3\xbc", "a//b", "/a",  "a\tb", "%2fx"};
     char out[SEALED_TEXT_MAX + 1];
 
     (void)state; /* none */

@@ -43,7 +43,7 @@ int hush_cmd_fail(int status, const char *fmt, ...)
     (void)fputs("hushfs: ", stderr); /* whom could we tell that this failed? */
     va_start(args, fmt);
     errno = err;
-    (void)vfprintf(stderr, fmt, args);
+    (void)vfprintf(stderr, fmt, args); // NOLINT(clang-analyzer-valist.Uninitialized): it is started
     va_end(args);
     (void)fputc('\n', stderr);
     return status;

@@ -2,8 +2,8 @@
 /* attr.c - see attr.h. Called by decide.c and ops.c. */
 #include "attr.h"
 
-#include "dotfiles.h"
 #include "core/clock.h"
+#include "dotfiles.h"
 #include "item.h"
 #include "snapshot.h"
 #include "tree.h"
@@ -77,7 +77,7 @@ void hush_attr(struct hush_fs *fs, const struct hush_node *node, struct stat *st
     }
 }
 
-/* -- Extended attributes ------------------------------------------------------------------------ */
+/* -- Extended attributes ----------------------------------------------------------------------- */
 
 enum xattr { XATTR_VERSION, XATTR_AGE, XATTR_EXPIRES, XATTR_STALE, XATTR_SOURCE, XATTR_COUNT };
 
@@ -94,7 +94,7 @@ static int xattr_text(const struct hush_snapshot *s, enum xattr which, char *out
 
     switch (which) {
     case XATTR_VERSION:
-        return snprintf(out, size, "%s", s->value.meta.version.text);
+        return snprintf(out, size, "%s", s->record->latest.text);
     case XATTR_AGE: /* seconds since the backend last said so */
         return snprintf(out, size, "%" PRIu64, (now_ns - s->record->fetched_ns) / HUSH_NS_PER_S);
     case XATTR_EXPIRES: /* seconds until it is asked again */
@@ -113,7 +113,14 @@ static int xattr_text(const struct hush_snapshot *s, enum xattr which, char *out
 int hush_attr_get(struct hush_fs *fs, const struct hush_node *node, const char *name, char *out,
                   size_t size)
 {
+    static const char *const spaces[] = {"user.", "security.", "system.", "trusted."};
+    bool known = false;
+
     (void)fs;
+    for (size_t i = 0; i < sizeof(spaces) / sizeof(spaces[0]); i++)
+        known = known || strncmp(name, spaces[i], strlen(spaces[i])) == 0;
+    if (!known)
+        return -ENOTSUP;
     if (node->snapshot == NULL)
         return -ENODATA;
     for (int i = 0; i < XATTR_COUNT; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * attr.h - the attributes of a node. The same for every caller: the kernel shares them between users
- * and checks permissions with them (default_permissions). With fs->lock held.
+ * attr.h - the attributes of a node. The same for every caller: the kernel shares them between
+ * users and checks permissions with them (default_permissions). With fs->lock held.
  */
 #ifndef HUSH_ATTR_H
 #define HUSH_ATTR_H

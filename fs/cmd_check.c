@@ -5,6 +5,7 @@
  */
 #include "cmd.h"
 #include "core/text.h"
+#include "mounts.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -140,9 +141,13 @@ int hush_cmd_check(const struct hush_args *args)
 {
     const char *file = args->config == NULL ? HUSH_CONFIG_FILE : args->config;
     struct hush_pair *keys = NULL;
+    const char *name = args->count > 0 ? args->names[0] : NULL;
+    char mountpoint[PATH_MAX];
     size_t count = 0;
 
-    if (!hush_mount_keys(args->options, args->count > 0 ? args->names[0] : NULL, &keys, &count))
+    if (name != NULL && !hush_mounts_resolve_parent(name, mountpoint))
+        return hush_cmd_fail(HUSH_CMD_FAILED, "mount point '%s': %m", name);
+    if (!hush_mount_keys(args->options, name == NULL ? NULL : mountpoint, &keys, &count))
         return HUSH_CMD_USAGE;
     const int status =
         args->json ? check_json(args, file, keys, count) : check_text(args, file, keys, count);

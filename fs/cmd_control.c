@@ -12,6 +12,11 @@
 #include <fcntl.h>
 #include <string.h>
 
+static int control_open(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 /* Ask; what: for messages. The exit status. */
 static int control_ask(const char *mountpoint, unsigned long request, struct hush_control *control,
                        const char *what)
@@ -19,7 +24,7 @@ static int control_ask(const char *mountpoint, unsigned long request, struct hus
     char path[PATH_MAX + 32];
 
     (void)snprintf(path, sizeof(path), "%s/%s", mountpoint, HUSH_CONTROL_FILE);
-    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    cleanup_close int fd = control_open(path);
     if (fd < 0)
         return hush_cmd_fail(errno == EACCES ? HUSH_CMD_DENIED : HUSH_CMD_FAILED, "'%s': %m", path);
     if (ioctl(fd, request, control) != 0)
@@ -54,10 +59,10 @@ static int mount_choose(const struct hush_mounts *mounts, const char *name, char
     return HUSH_CMD_DONE;
 }
 
-/* The mount of an absolute path, by name and if need be by where its links lead. */
+/* The mount that path leads to from here, by name and if need be by where its links lead. */
 static const char *path_mount(const struct hush_mounts *mounts, const char *path, char *real)
 {
-    const char *mountpoint = hush_mounts_find(mounts, path);
+    const char *mountpoint = path[0] == '/' ? hush_mounts_find(mounts, path) : NULL;
 
     (void)snprintf(real, PATH_MAX, "%s", path);
     if (mountpoint != NULL || !hush_mounts_resolve_parent(path, real))
@@ -65,31 +70,31 @@ static const char *path_mount(const struct hush_mounts *mounts, const char *path
     return hush_mounts_find(mounts, real);
 }
 
-static int refresh_one(const struct hush_mounts *mounts, const char *mountpoint, const char *path)
+/* chosen: of -m, or NULL. A path that leads to no mount from here is one below the only mount. */
+static int refresh_one(const struct hush_mounts *mounts, const char *chosen, const char *path)
 {
     struct hush_control control = {0};
-    char real[PATH_MAX];
+    char real[PATH_MAX], only[PATH_MAX];
+    const bool absolute = path[0] == '/';
+    const char *mountpoint = absolute || chosen == NULL ? path_mount(mounts, path, real) : NULL;
     const char *below = path;
 
-    if (path[0] == '/') {
-        mountpoint = path_mount(mounts, path, real);
-        if (mountpoint == NULL)
-            return hush_cmd_fail(HUSH_CMD_FAILED, "'%s' is not below a hushfs mount", path);
+    if (mountpoint != NULL) {
         below = real + strlen(mountpoint);
         below += strspn(below, "/");
+    } else if (absolute) {
+        return hush_cmd_fail(HUSH_CMD_FAILED, "'%s' is not below a hushfs mount", path);
+    } else if (chosen == NULL) {
+        const int status = mount_choose(mounts, NULL, only);
+        if (status != HUSH_CMD_DONE)
+            return status;
     }
     if (strlen(below) >= sizeof(control.path))
         return hush_cmd_fail(HUSH_CMD_USAGE, "'%s': the path is too long", path);
     memcpy(control.path, below, strlen(below) + 1);
+    if (mountpoint == NULL)
+        mountpoint = chosen == NULL ? only : chosen;
     return control_ask(mountpoint, HUSH_CONTROL_REFRESH, &control, path);
-}
-
-static bool any_relative(const struct hush_args *args)
-{
-    for (int i = 0; i < args->count; i++)
-        if (args->names[i][0] != '/')
-            return true;
-    return false;
 }
 
 int hush_cmd_refresh(const struct hush_args *args)
@@ -100,11 +105,12 @@ int hush_cmd_refresh(const struct hush_args *args)
 
     if (!hush_mounts_read(&mounts))
         return hush_cmd_fail(HUSH_CMD_FAILED, "cannot read /proc/self/mountinfo: %m");
-    if (any_relative(args) || args->mountpoint != NULL)
+    if (args->mountpoint != NULL)
         first = mount_choose(&mounts, args->mountpoint, mountpoint);
     if (first == HUSH_CMD_DONE) {
         for (int i = 0; i < args->count; i++) {
-            const int status = refresh_one(&mounts, mountpoint, args->names[i]);
+            const int status =
+                refresh_one(&mounts, args->mountpoint == NULL ? NULL : mountpoint, args->names[i]);
             if (first == HUSH_CMD_DONE)
                 first = status; /* the others are tried all the same */
         }

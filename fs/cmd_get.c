@@ -7,7 +7,6 @@
 #include "core/cleanup.h"
 #include "core/lockmem.h"
 #include "get.h"
-#include "reference.h"
 
 #include <errno.h>
 #include <string.h>
@@ -72,6 +71,12 @@ static bool get_environ(struct hush_get *get)
     return get->env != NULL;
 }
 
+/* Or a bad one: no instance's name begins so. */
+static bool is_reference(const char *what)
+{
+    return what[0] == '{';
+}
+
 static int get_run(struct hush_get *get, bool no_newline)
 {
     const char *what = get->what;
@@ -82,8 +87,8 @@ static int get_run(struct hush_get *get, bool no_newline)
     if (get->arena == NULL || !get_environ(get)) {
         status = hush_cmd_fail(HUSH_CMD_FAILED, "cannot get locked memory (see ulimit -l): %m");
     } else {
-        status = hush_reference_is(what) ? hush_get_reference(get, what, &secret)
-                                         : hush_get_path(get, what, &secret);
+        status = is_reference(what) ? hush_get_reference(get, what, &secret)
+                                    : hush_get_path(get, what, &secret);
         if (status == HUSH_CMD_DONE)
             status = hush_cmd_print_secret(secret, no_newline);
         hush_secret_unref(secret);
@@ -100,7 +105,7 @@ int hush_cmd_get(const struct hush_args *args)
     struct hush_get get = {.what = args->names[0]};
     struct hush_config *config = NULL;
     /* A reference to a type needs no configuration. */
-    const bool optional = args->config == NULL && hush_reference_is(get.what) &&
+    const bool optional = args->config == NULL && is_reference(get.what) &&
                           access(file, F_OK) != 0 && errno == ENOENT;
 
     hush_cmd_protect();

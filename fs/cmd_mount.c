@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/environ.h"
 #include "mounts.h"
+#include "path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +47,7 @@ static int start_mountpoint(struct start *start)
                               "[mount]: 'path' is missing, and no MOUNTPOINT was given");
         return HUSH_CMD_CONFIG;
     }
-    if (!hush_mounts_resolve(mount->path, real))
+    if (!hush_mounts_resolve_parent(mount->path, real)) /* the keeper refuses a link in its place */
         return hush_cmd_fail(HUSH_CMD_FAILED, "mount point '%s': %m", mount->path);
     char *copy = strdup(real);
     if (copy == NULL)
@@ -146,6 +147,10 @@ static int keeper_exec(const struct start *start, int ready_fd)
         argv[count++] = "--log";
         argv[count++] = start->real_log;
     }
+    if (start->args->options != NULL) { /* for the day when the configuration is read again */
+        argv[count++] = "--options";
+        argv[count++] = start->args->options;
+    }
     if (start->args->foreground)
         argv[count++] = "--foreground";
     if (!mount->allow_other)
@@ -157,6 +162,8 @@ static int keeper_exec(const struct start *start, int ready_fd)
     argv[count++] = "--";
     argv[count++] = mount->path;
     argv[count] = NULL;
+    /* What our caller had open is not the keeper's. */
+    (void)close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC); /* since Linux 5.11 */
     if (inherit(start->config_fd) && inherit(start->env_fd) && inherit(ready_fd))
         (void)execv(start->keeper, (char *const *)(uintptr_t)argv); /* it changes nothing */
     return hush_cmd_fail(HUSH_CMD_FAILED, "cannot run '%s': %m", start->keeper);
@@ -271,7 +278,7 @@ int hush_cmd_mount(const struct hush_args *args)
     size_t count = 0;
 
     hush_cmd_protect();
-    if (name != NULL && !hush_mounts_resolve(name, mountpoint))
+    if (name != NULL && !hush_mounts_resolve_parent(name, mountpoint))
         return hush_cmd_fail(HUSH_CMD_FAILED, "mount point '%s': %m", name);
     if (!hush_mount_keys(args->options, name == NULL ? NULL : mountpoint, &keys, &count))
         return HUSH_CMD_USAGE;

@@ -22,8 +22,6 @@
 
 enum { STATUS_SIZE = 65536, STATUS_MS = 2000, END_MS = 10000 };
 
-extern char **environ;
-
 /* -- Who the keeper is ------------------------------------------------------------------------- */
 
 /* The number behind "keeper_pid" in size bytes of JSON; 0: there is none. */

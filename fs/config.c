@@ -119,8 +119,7 @@ const struct hush_instance_config *hush_config_instance(const struct hush_config
                    name_order);
 }
 
-/* -- What holds for a path -----------------------------------------------------------------------
- */
+/* -- What holds for a path --------------------------------------------------------------------- */
 
 static bool rule_matches(const struct hush_rule *rule, const char *path, const char *field_path)
 {

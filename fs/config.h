@@ -136,10 +136,6 @@ void hush_config_field_settings(const struct hush_config *config,
 /* param.X for a path: NULL-name terminated, borrowed from config, freed with free(); NULL: none. */
 struct hush_param *hush_config_params(const struct hush_config *config, const char *path);
 
-/* Is path (absolute) the directory top or below it? By name, and if host by where links lead, too.
- */
-bool hush_path_is_below(const char *path, const char *top, bool host);
-
 /* Does path match glob? See struct hush_rule. Pure. */
 bool hush_glob_match(const char *glob, const char *path);
 

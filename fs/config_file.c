@@ -7,6 +7,7 @@
 #include "config_int.h"
 
 #include "core/cleanup.h"
+#include "path.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,12 +22,12 @@ enum { FILES_MAX = 1000 };
 struct loader {
     struct hush_sections sections;
     struct hush_report report;
-    char **files; /* the first is the one that was asked for */
+    char **files;
+    const char *first; /* of files: the one that was asked for */
     size_t file_count;
 };
 
-/* -- One file ------------------------------------------------------------------------------------
- */
+/* -- One file ---------------------------------------------------------------------------------- */
 
 /* What makes a file or directory somebody else's; NULL: nothing. */
 static const char *trust_fault(const struct stat *st)
@@ -69,12 +70,17 @@ static char *read_all(int fd, size_t size_max, size_t *size)
     return text;
 }
 
+/* O_NONBLOCK: a fifo must not hold us until we see that it is one. */
+static int file_open(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
 static void load_file(struct loader *loader, const char *path)
 {
     struct stat st;
     size_t size = 0;
-    /* O_NONBLOCK: a fifo must not hold us until we see that it is one. */
-    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    cleanup_close int fd = file_open(path);
 
     if (fd < 0 || fstat(fd, &st) != 0) {
         hush_report_add(&loader->report, path, 0, "%m");
@@ -97,8 +103,7 @@ static void load_file(struct loader *loader, const char *path)
     hush_sections_read(&loader->sections, text, size, path, &loader->report);
 }
 
-/* -- All files -----------------------------------------------------------------------------------
- */
+/* -- All files --------------------------------------------------------------------------------- */
 
 static bool files_add(struct loader *loader, char *path) /* path is owned from now on */
 {
@@ -139,16 +144,16 @@ static void files_find(struct loader *loader, const char *dir)
     const int count = scandir(dir, &entries, is_part, name_order);
     const char *fault = trust_fault(&st);
     if (count < 0)
-        hush_report_add(&loader->report, loader->files[0], 0, "%s beside it: %m", dir);
+        hush_report_add(&loader->report, loader->first, 0, "%s beside it: %m", dir);
     else if (fault != NULL)
-        hush_report_add(&loader->report, loader->files[0], 0, "%s beside it: %s", dir, fault);
+        hush_report_add(&loader->report, loader->first, 0, "%s beside it: %s", dir, fault);
     else if (count > FILES_MAX)
-        hush_report_add(&loader->report, loader->files[0], 0, "%s beside it: too many files", dir);
+        hush_report_add(&loader->report, loader->first, 0, "%s beside it: too many files", dir);
     for (int i = 0; i < count; i++) {
         char *path = NULL;
         if (fault == NULL && i < FILES_MAX &&
             (asprintf(&path, "%s/%s", dir, entries[i]->d_name) < 0 || !files_add(loader, path)))
-            hush_report_add(&loader->report, loader->files[0], 0, "out of memory");
+            hush_report_add(&loader->report, loader->first, 0, "out of memory");
         free(entries[i]);
     }
     free(entries);
@@ -183,6 +188,7 @@ static void load_all(struct loader *loader, const char *path)
         hush_report_add(&loader->report, path, 0, "out of memory");
         return;
     }
+    loader->first = loader->files[0];
     files_find(loader, dir);
     for (size_t i = 0; i < loader->file_count; i++)
         load_file(loader, loader->files[i]);

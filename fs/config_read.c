@@ -7,6 +7,7 @@
 #include "config_int.h"
 
 #include "core/cleanup.h"
+#include "path.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -12,8 +12,6 @@
 void hush_report_add(struct hush_report *report, const char *file, unsigned line, const char *fmt,
                      ...)
 {
-    va_list args;
-
     report->count++; /* also where there is no room: the configuration is refused all the same */
     if (report->stored == HUSH_CONFIG_ERRORS_MAX)
         return;
@@ -25,6 +23,7 @@ void hush_report_add(struct hush_report *report, const char *file, unsigned line
     char *text = malloc(HUSH_CONFIG_TEXT_MAX);
     if (text == NULL)
         return;
+    va_list args;
     va_start(args, fmt);
     (void)vsnprintf(text, HUSH_CONFIG_TEXT_MAX, fmt, args); /* cut, on purpose */
     va_end(args);

@@ -7,9 +7,9 @@
 #include "gate.h"
 
 #include "attr.h"
-#include "dotfiles.h"
 #include "core/clock.h"
 #include "core/metrics.h"
+#include "dotfiles.h"
 #include "handle.h"
 #include "item.h"
 #include "snapshot.h"
@@ -24,6 +24,9 @@
 /* Attributes outlive names a little, so that a path walk always asks LOOKUP before GETATTR. */
 static const double ATTR_MORE_S = 0.1;
 static const double ATTR_LONG_S = 3600;
+
+/* How long one open(2) or stat(2) may take from its gate to its last request. */
+static const uint64_t PASS_NS = HUSH_NS_PER_S / 2;
 
 static enum hush_verdict say_error(struct hush_answer *a, int err)
 {
@@ -41,11 +44,13 @@ static enum hush_verdict say_attr(struct hush_fs *fs, struct hush_answer *a,
     return HUSH_ANSWER;
 }
 
-/* -- The gate of an item ------------------------------------------------------------------------ */
+/* -- The gate of an item ----------------------------------------------------------------------- */
 
 static bool passed(struct hush_fs *fs, const struct hush_request *r, const struct hush_item *item)
 {
-    return hush_gate_pass(fs, r->tid)->item == hush_gate_item_id(fs, item);
+    const struct hush_pass *p = hush_gate_pass(fs, r->tid);
+
+    return p->item == item->id && hush_now_ns() - p->at_ns < PASS_NS;
 }
 
 /* This thread got past the gate: what follows of the same call does not ask again. */
@@ -54,8 +59,9 @@ static void pass(struct hush_fs *fs, const struct hush_request *r, const struct 
 {
     struct hush_pass *p = hush_gate_pass(fs, r->tid);
 
-    p->item = hush_gate_item_id(fs, item);
+    p->item = item->id;
     p->retry = retry;
+    p->at_ns = hush_now_ns();
 }
 
 /* ESTALE: the kernel looks the name up again, and finds the node that it is now. */
@@ -66,8 +72,8 @@ static enum hush_verdict say_again(struct hush_fs *fs, const struct hush_request
     return say_error(a, ESTALE);
 }
 
-static enum hush_verdict wait_for(struct hush_fs *fs, struct hush_request *r, struct hush_item *item,
-                                  bool resolve)
+static enum hush_verdict wait_for(struct hush_fs *fs, struct hush_request *r,
+                                  struct hush_item *item, bool resolve)
 {
     if (r->id == 0)
         return HUSH_PARK; /* gate.c makes it one that can wait */
@@ -81,6 +87,12 @@ static enum hush_verdict wait_for(struct hush_fs *fs, struct hush_request *r, st
     return HUSH_PARK;
 }
 
+/* When it came, or now, if it has waited meanwhile. */
+static uint64_t now_of(const struct hush_request *r)
+{
+    return r->waited ? hush_now_ns() : r->came_ns;
+}
+
 /* The errno of an item that cannot be served to r. */
 static int failure(const struct hush_request *r, const struct hush_item *item)
 {
@@ -88,6 +100,8 @@ static int failure(const struct hush_request *r, const struct hush_item *item)
 
     if (r->waited && r->outcome != HUSH_OK)
         status = r->outcome;
+    if (item->instance == NULL)
+        return ENOENT;
     return status != HUSH_OK ? hush_status_errno(status) : EIO;
 }
 
@@ -97,8 +111,11 @@ static enum hush_gate gate_of(struct hush_fs *fs, const struct hush_request *r,
     bool has = item->current != NULL;
 
     item->used_ns = now_ns;
+    if (item->instance == NULL)
+        return HUSH_GATE_FAIL; /* configured no more */
     /* It waited in vain: what there is may do. */
-    if (r->waited && r->outcome != HUSH_OK && has && now_ns < hush_snapshot_fresh_until(item->current))
+    if (r->waited && r->outcome != HUSH_OK && has &&
+        now_ns < hush_snapshot_fresh_until(item->current))
         return HUSH_GATE_FRESH;
     if (r->waited && r->outcome != HUSH_OK)
         return has && hush_status_keeps_stale(r->outcome) &&
@@ -108,14 +125,41 @@ static enum hush_gate gate_of(struct hush_fs *fs, const struct hush_request *r,
     return hush_item_gate(item, now_ns, r->waited || passed(fs, r, item));
 }
 
-/* -- GETATTR ------------------------------------------------------------------------------------ */
+/*
+ * The gate of item. True: r does not get through, or not yet, and *verdict is what to do; false: it
+ * is open, item->current may be served.
+ */
+static bool is_stopped(struct hush_fs *fs, struct hush_request *r, struct hush_answer *a,
+                       struct hush_item *item, enum hush_verdict *verdict)
+{
+    switch (gate_of(fs, r, item, now_of(r))) {
+    case HUSH_GATE_FRESH:
+        return false;
+    case HUSH_GATE_STALE:
+        if (r->kind == HUSH_REQ_OPEN || fs->open_mode == HUSH_OPEN_KERNEL)
+            hush_metric_add(HUSH_METRIC_STALE_OPENS, 1);
+        return false;
+    case HUSH_GATE_ASK:
+        *verdict = wait_for(fs, r, item, r->resolve);
+        if (*verdict == HUSH_ANSWER)
+            *verdict = say_error(a, ENOMEM);
+        return true;
+    case HUSH_GATE_FAIL:
+        break;
+    }
+    *verdict = say_error(a, failure(r, item));
+    return true;
+}
+
+/* -- GETATTR ----------------------------------------------------------------------------------- */
 
 static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r,
                                       struct hush_answer *a, struct hush_node *node)
 {
     struct hush_snapshot *s = node->snapshot;
     struct hush_item *item = s->item;
-    uint64_t now_ns = hush_now_ns();
+    uint64_t now_ns = now_of(r);
+    enum hush_verdict verdict;
     double timeout_s;
 
     /* Superseded, or a file of a version that is shown as a directory: it never changes. */
@@ -123,19 +167,10 @@ static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r
         return say_attr(fs, a, node, ATTR_LONG_S);
     if (!r->waited && !hush_gate_was_asked(fs, r->tid, r->ino))
         return say_attr(fs, a, node, hush_item_kernel_s(item, now_ns) + ATTR_MORE_S);
-    switch (gate_of(fs, r, item, now_ns)) {
-    case HUSH_GATE_ASK:
-        if (wait_for(fs, r, item, false) == HUSH_PARK) {
-            if (r->id == 0)
-                hush_gate_asked(fs, r->tid, r->ino); /* for the second look */
-            return HUSH_PARK;
-        }
-        return say_error(a, ENOMEM);
-    case HUSH_GATE_FAIL:
-        return say_error(a, failure(r, item));
-    case HUSH_GATE_FRESH:
-    case HUSH_GATE_STALE:
-        break;
+    if (is_stopped(fs, r, a, item, &verdict)) {
+        if (verdict == HUSH_PARK && r->id == 0)
+            hush_gate_asked(fs, r->tid, r->ino); /* for the second look */
+        return verdict;
     }
     if (item->current != s)
         return say_again(fs, r, a, item);
@@ -149,18 +184,12 @@ static enum hush_verdict attr_pending(struct hush_fs *fs, struct hush_request *r
                                       struct hush_answer *a, const struct hush_node *node)
 {
     struct hush_item *item = hush_item_get(fs, node->path, false);
+    enum hush_verdict verdict;
 
     if (item == NULL)
         return say_error(a, ENOMEM);
-    switch (gate_of(fs, r, item, hush_now_ns())) {
-    case HUSH_GATE_ASK:
-        return wait_for(fs, r, item, false) == HUSH_PARK ? HUSH_PARK : say_error(a, ENOMEM);
-    case HUSH_GATE_FAIL:
-        return say_error(a, failure(r, item));
-    case HUSH_GATE_FRESH:
-    case HUSH_GATE_STALE:
-        break;
-    }
+    if (is_stopped(fs, r, a, item, &verdict))
+        return verdict;
     return say_again(fs, r, a, item);
 }
 
@@ -169,6 +198,7 @@ static enum hush_verdict attr_guess(struct hush_fs *fs, struct hush_request *r,
                                     struct hush_answer *a, struct hush_node *node)
 {
     struct hush_item *item = hush_item_get(fs, node->path, false);
+    enum hush_verdict verdict;
 
     if (item == NULL)
         return say_error(a, ENOMEM);
@@ -176,14 +206,11 @@ static enum hush_verdict attr_guess(struct hush_fs *fs, struct hush_request *r,
         node = hush_tree_path_node(fs, node->instance, node->path, HUSH_NODE_DIR, false);
         return say_attr(fs, a, node, ATTR_LONG_S);
     }
-    switch (gate_of(fs, r, item, hush_now_ns())) {
-    case HUSH_GATE_ASK:
-        return wait_for(fs, r, item, true) == HUSH_PARK ? HUSH_PARK : say_error(a, ENOMEM);
-    case HUSH_GATE_FAIL:
-        return say_error(a, failure(r, item));
-    case HUSH_GATE_FRESH:
-    case HUSH_GATE_STALE:
-        break;
+    r->resolve = true;
+    if (is_stopped(fs, r, a, item, &verdict)) {
+        if (verdict == HUSH_ANSWER && (item->kinds & HUSH_MAY_BE_FOLDER) != 0)
+            return say_attr(fs, a, node, 0); /* the walk goes on; OPENDIR says why it ends */
+        return verdict;
     }
     return say_again(fs, r, a, item);
 }
@@ -211,20 +238,25 @@ static enum hush_verdict decide_attr(struct hush_fs *fs, struct hush_request *r,
     return say_attr(fs, a, node, ATTR_LONG_S);
 }
 
-/* -- OPEN --------------------------------------------------------------------------------------- */
+/* -- OPEN -------------------------------------------------------------------------------------- */
 
+/* node: of a snapshot. */
 static enum hush_verdict say_open(struct hush_fs *fs, const struct hush_request *r,
                                   struct hush_answer *a, const struct hush_node *node, bool direct)
 {
     struct hush_pass *p = hush_gate_pass(fs, r->tid);
+    struct hush_snapshot *s = node->snapshot;
+
+    if (s == NULL)
+        return say_error(a, ESTALE);
 
     p->item = p->told = p->told_item = 0;
     a->say = HUSH_SAY_OPEN;
     a->handle = node->ino;
-    a->direct_io = direct || !node->snapshot->item->settings.page_cache;
+    a->direct_io = direct || !s->item->settings.page_cache;
     a->keep_cache = !a->direct_io;
     if (hush_session_apply_once(fs->session, r->unique))
-        node->snapshot->record->nopen++;
+        s->record->nopen++;
     hush_metric_add(HUSH_METRIC_OPENS, 1);
     return HUSH_ANSWER;
 }
@@ -235,14 +267,14 @@ static enum hush_verdict say_superseded(struct hush_fs *fs, const struct hush_re
     struct hush_pass *p = hush_gate_pass(fs, r->tid);
 
     p->told = r->ino;
-    p->told_item = hush_gate_item_id(fs, item);
+    p->told_item = item->id;
     return say_again(fs, r, a, item);
 }
 
 /*
- * node is not the current version. A name that was looked up before a rotation is looked up again; if
- * the same node comes twice from one thread there is no name (a bind mount of the single file), and
- * it gets the current bytes, past the page cache; if the name moved on once more meanwhile, the
+ * node is not the current version. A name that was looked up before a rotation is looked up again;
+ * if the same node comes twice from one thread there is no name (a bind mount of the single file),
+ * and it gets the current bytes, past the page cache; if the name moved on once more meanwhile, the
  * version that the second lookup found is the right one.
  */
 static enum hush_verdict open_superseded(struct hush_fs *fs, const struct hush_request *r,
@@ -254,7 +286,7 @@ static enum hush_verdict open_superseded(struct hush_fs *fs, const struct hush_r
 
     if (p->told == r->ino && now->kind == HUSH_NODE_FILE)
         return say_open(fs, r, a, now, true);
-    if (node->kind == HUSH_NODE_FILE && p->told_item == hush_gate_item_id(fs, item))
+    if (node->kind == HUSH_NODE_FILE && p->told_item == item->id)
         return say_open(fs, r, a, node, false);
     return say_superseded(fs, r, a, item);
 }
@@ -262,6 +294,7 @@ static enum hush_verdict open_superseded(struct hush_fs *fs, const struct hush_r
 static enum hush_verdict open_secret(struct hush_fs *fs, struct hush_request *r,
                                      struct hush_answer *a, struct hush_node *node)
 {
+    enum hush_verdict verdict;
     struct hush_item *item;
 
     if (node->snapshot != NULL && node != hush_snapshot_top(node->snapshot))
@@ -269,18 +302,9 @@ static enum hush_verdict open_secret(struct hush_fs *fs, struct hush_request *r,
     item = node->snapshot != NULL ? node->snapshot->item : hush_item_get(fs, node->path, false);
     if (item == NULL)
         return say_error(a, ENOMEM);
-    switch (gate_of(fs, r, item, hush_now_ns())) {
-    case HUSH_GATE_ASK:
-        return wait_for(fs, r, item, false) == HUSH_PARK ? HUSH_PARK : say_error(a, ENOMEM);
-    case HUSH_GATE_FAIL:
-        return say_error(a, failure(r, item));
-    case HUSH_GATE_STALE:
-        hush_metric_add(HUSH_METRIC_STALE_OPENS, 1);
-        break;
-    case HUSH_GATE_FRESH:
-        break;
-    }
-    if (node->snapshot == item->current)
+    if (is_stopped(fs, r, a, item, &verdict))
+        return verdict;
+    if (node->snapshot != NULL && node->snapshot == item->current)
         return say_open(fs, r, a, node, false);
     return open_superseded(fs, r, a, node, item);
 }
@@ -292,7 +316,7 @@ static enum hush_verdict decide_open(struct hush_fs *fs, struct hush_request *r,
 
     if (node == NULL)
         return say_error(a, ESTALE);
-    if ((r->flags & O_ACCMODE) != O_RDONLY)
+    if ((r->flags & O_ACCMODE) == O_WRONLY || (r->flags & O_ACCMODE) == O_RDWR)
         return say_error(a, EROFS);
     if (node->kind == HUSH_NODE_FILE || (node->kind == HUSH_NODE_PENDING && !node->directory))
         return open_secret(fs, r, a, node);
@@ -304,7 +328,7 @@ static enum hush_verdict decide_open(struct hush_fs *fs, struct hush_request *r,
     return HUSH_ANSWER;
 }
 
-/* -- OPENDIR ------------------------------------------------------------------------------------ */
+/* -- OPENDIR ----------------------------------------------------------------------------------- */
 
 static enum hush_verdict say_opendir(struct hush_fs *fs, struct hush_answer *a,
                                      struct hush_node *node)
@@ -327,12 +351,12 @@ static enum hush_verdict opendir_failed(const struct hush_request *r, struct hus
     return say_error(a, status != HUSH_OK ? hush_status_errno(status) : EIO);
 }
 
-/* A listing is shown while it is younger than the ttl (past neg_ttl it is made again meanwhile), and
- * longer if the backend cannot say more: names are no secrets. */
+/* A listing is shown while it is younger than the ttl (past neg_ttl it is made again meanwhile),
+ * and longer if the backend cannot say more: names are no secrets. */
 static enum hush_verdict opendir_folder(struct hush_fs *fs, struct hush_request *r,
                                         struct hush_answer *a, struct hush_node *node)
 {
-    uint64_t now_ns = hush_now_ns(), age_ns = now_ns - node->listed_ns;
+    uint64_t now_ns = now_of(r), age_ns = now_ns - node->listed_ns;
     struct hush_settings settings;
     bool may_ask = now_ns >= node->list_retry_ns && !r->waited;
 
@@ -367,6 +391,17 @@ static enum hush_verdict opendir_version(struct hush_fs *fs, const struct hush_r
     return HUSH_ANSWER;
 }
 
+/* A name that may be a folder for all we know: `cat` of one that is not there comes here, too. */
+static enum hush_verdict opendir_guess(struct hush_fs *fs, struct hush_answer *a,
+                                       const struct hush_node *node)
+{
+    const struct hush_item *item = hush_item_find(fs, node->path);
+
+    if (item == NULL || (item->kinds & HUSH_MAY_BE_FOLDER) == 0)
+        return say_error(a, ESTALE);
+    return say_error(a, hush_status_errno(item->opendir));
+}
+
 static enum hush_verdict decide_opendir(struct hush_fs *fs, struct hush_request *r,
                                         struct hush_answer *a)
 {
@@ -385,6 +420,7 @@ static enum hush_verdict decide_opendir(struct hush_fs *fs, struct hush_request 
         a->say = HUSH_SAY_OPEN;
         return HUSH_ANSWER;
     case HUSH_NODE_GUESS:
+        return opendir_guess(fs, a, node);
     case HUSH_NODE_PENDING:
     case HUSH_NODE_FILE:
         break;
@@ -392,7 +428,7 @@ static enum hush_verdict decide_opendir(struct hush_fs *fs, struct hush_request 
     return say_error(a, ESTALE); /* not settled: GETATTR comes first on a path walk */
 }
 
-/* -- Refresh ------------------------------------------------------------------------------------ */
+/* -- Refresh ----------------------------------------------------------------------------------- */
 
 static enum hush_verdict decide_refresh(struct hush_fs *fs, struct hush_request *r,
                                         struct hush_answer *a)

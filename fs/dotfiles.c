@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dotfiles.c - see dotfiles.h. Called by ops.c, decide.c and attr.c; what they say is in report.c. */
+/* dotfiles.c - see dotfiles.h. Called by ops.c, decide.c and attr.c; what they say is in report.c.
+ */
 #include "dotfiles.h"
 
 #include "control.h"
@@ -27,7 +28,8 @@ static const struct dot {
     {"status", hush_report_text},
     {"status.json", hush_report_json},
 };
-enum { DOTS = sizeof(dots) / sizeof(dots[0]), INO_DOTS = HUSH_INO_CONTROL + 1 };
+_Static_assert(sizeof(dots) / sizeof(dots[0]) == HUSH_DOTS, "fs.h");
+enum { DOTS = HUSH_DOTS, INO_DOTS = HUSH_INO_CONTROL + 1 };
 
 bool hush_dot_init(struct hush_fs *fs)
 {
@@ -59,7 +61,8 @@ struct hush_node *hush_dot_lookup(struct hush_fs *fs, const char *name)
     return NULL;
 }
 
-char *hush_dot_text(struct hush_fs *fs, uint64_t ino, size_t *size)
+/* What the file says now; owned by the caller, NULL: no memory. */
+static char *dot_text(struct hush_fs *fs, uint64_t ino, size_t *size)
 {
     const struct dot *dot = ino >= INO_DOTS && ino < INO_DOTS + DOTS ? &dots[ino - INO_DOTS] : NULL;
     struct hush_text text;
@@ -98,20 +101,34 @@ void hush_dot_attr(struct hush_fs *fs, uint64_t ino, struct stat *st)
         return;
     }
     st->st_mode = S_IFREG | 0400;
-    text = hush_dot_text(fs, ino, &size);
+    text = dot_text(fs, ino, &size);
     st->st_size = (off_t)size;
     free(text);
+}
+
+const struct hush_handle *hush_dot_kept(struct hush_fs *fs, uint64_t ino, bool anew)
+{
+    struct hush_handle *kept;
+
+    if (ino < INO_DOTS || ino >= INO_DOTS + DOTS)
+        return NULL;
+    kept = &fs->kept[ino - INO_DOTS];
+    if (anew || kept->text == NULL) {
+        free(kept->text);
+        kept->text = dot_text(fs, ino, &kept->size);
+    }
+    return kept->text != NULL ? kept : NULL;
 }
 
 uint64_t hush_dot_open(struct hush_fs *fs, uint64_t ino)
 {
     size_t size;
-    char *text = hush_dot_text(fs, ino, &size);
+    char *text = dot_text(fs, ino, &size);
 
     return text != NULL ? hush_handle_text(fs, text, size) : 0;
 }
 
-/* -- ioctl -------------------------------------------------------------------------------------- */
+/* -- ioctl ------------------------------------------------------------------------------------- */
 
 void hush_dot_reply(fuse_req_t req, enum hush_status status, const char *text)
 {
@@ -187,7 +204,8 @@ void hush_dot_reload_done(struct hush_fs *fs)
     pthread_mutex_unlock(&fs->lock);
     if (req == NULL)
         return;
-    hush_dot_reply(req, fs->state->reload.exit == 0 ? HUSH_OK : HUSH_CONFIG, fs->state->reload.text);
+    hush_dot_reply(req, fs->state->reload.exit == 0 ? HUSH_OK : HUSH_CONFIG,
+                   fs->state->reload.text);
 }
 
 void hush_dot_ioctl(struct hush_fs *fs, fuse_req_t req, uint64_t ino, unsigned cmd, const void *in,

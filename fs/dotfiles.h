@@ -8,20 +8,23 @@
 
 #include "fs.h"
 
-/* -- With fs->lock held ------------------------------------------------------------------------- */
+/* -- With fs->lock held ------------------------------------------------------------------------ */
 
 bool hush_dot_init(struct hush_fs *fs); /* their nodes; false: no memory */
 struct hush_node *hush_dot_lookup(struct hush_fs *fs, const char *name); /* below .hushfs */
 void hush_dot_attr(struct hush_fs *fs, uint64_t ino, struct stat *st);
 uint64_t hush_dot_open(struct hush_fs *fs, uint64_t ino); /* a handle on what it says now */
 
-/* What a file says now, for a read without a handle; owned by the caller, NULL: no memory. */
-char *hush_dot_text(struct hush_fs *fs, uint64_t ino, size_t *size);
+/*
+ * For reads without a handle: what the file said at its last read from the beginning (anew: make
+ * that now), so that the pieces of one reading fit together. In the loop. NULL: no memory.
+ */
+const struct hush_handle *hush_dot_kept(struct hush_fs *fs, uint64_t ino, bool anew);
 
 /* The i-th file's name and node id; NULL: no more. */
 const char *hush_dot_name(size_t i, uint64_t *ino);
 
-/* -- Without ------------------------------------------------------------------------------------ */
+/* -- Without ----------------------------------------------------------------------------------- */
 
 /* In the loop: an ioctl on control. in holds what the caller gave, size bytes. */
 void hush_dot_ioctl(struct hush_fs *fs, fuse_req_t req, uint64_t ino, unsigned cmd, const void *in,

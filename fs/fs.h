@@ -2,18 +2,17 @@
 /*
  * fs.h - what the parts of the worker share: instances, items, snapshots, nodes, requests.
  *
- *   item      what the cache knows of one name below an instance: its snapshots, how fresh they are,
- *             the last failure, who waits. One fetch at a time (single flight).        item.c
- *   snapshot  one version of a secret: immutable bytes and fields in the arena.        snapshot.c
- *   node      a node id that the kernel may hold. A version's nodes live and die with
- *             its snapshot; a path's nodes (directories and names not settled yet)
- *             live until the kernel forgets them.                                      tree.c
- *   request   a FUSE request that waits at the gate.                                   gate.c
- *   job       a call into a provider, on a thread of its instance's pool.              work.c
+ *   item      what the cache knows of one name below an instance: its snapshots, how fresh they
+ * are, the last failure, who waits. One fetch at a time (single flight).        item.c snapshot one
+ * version of a secret: immutable bytes and fields in the arena.        snapshot.c node      a node
+ * id that the kernel may hold. A version's nodes live and die with its snapshot; a path's nodes
+ * (directories and names not settled yet) live until the kernel forgets them. tree.c request   a
+ * FUSE request that waits at the gate.                                   gate.c job       a call
+ * into a provider, on a thread of its instance's pool.              work.c
  *
- * Threads: the loop (reads /dev/fuse), the pools, the mover's client, the timer, the watches. One lock,
- * hush_fs.lock, guards everything here; it is never held across a provider call, a FUSE reply, a
- * write or a log line. What must happen after unlocking is queued in hush_fs.woken.
+ * Threads: the loop (reads /dev/fuse), the pools, the mover's client, the timer, the watches. One
+ * lock, hush_fs.lock, guards everything here; it is never held across a provider call, a FUSE
+ * reply, a write or a log line. What must happen after unlocking is queued in hush_fs.woken.
  */
 #ifndef HUSH_FS_H
 #define HUSH_FS_H
@@ -31,8 +30,8 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#define HUSH_STAGE_PREFIX ".hushfs~" /* + 16 hex digits of a node id: names that only the mover sees */
-
+#define HUSH_STAGE_PREFIX                                                                          \
+    ".hushfs~" /* + 16 hex digits of a node id: names that only the mover sees */
 
 struct hush_fs;
 struct hush_item;
@@ -48,7 +47,7 @@ struct hush_instance {
     pthread_t *threads;
     size_t thread_count;
     pthread_t watcher;
-    bool watching;          /* watch() runs: listings are as fresh as its reports */
+    bool watching; /* watch() runs: listings are as fresh as its reports */
     struct hush_op watch_op;
     enum hush_status health; /* of the last call that reached an outcome */
     char detail[HUSH_DETAIL_MAX];
@@ -61,31 +60,40 @@ struct hush_snapshot {
     struct hush_item *item;
     struct hush_snapshot *prev, *next; /* in item->old */
     struct hush_value value;
-    struct hush_node *nodes; /* one for a file; directory, .json or .value, and fields for a directory */
+    struct hush_node
+        *nodes; /* one for a file; directory, .json or .value, and fields for a directory */
     size_t node_count;
     hush_block block;
     struct hush_snapshot_record *record;
 };
 
-enum hush_kinds { HUSH_IS_SECRET = 1, HUSH_IS_FOLDER = 2 };
+enum hush_kinds {
+    HUSH_IS_SECRET = 1,
+    HUSH_IS_FOLDER = 2,
+    HUSH_MAY_BE_FOLDER = 4, /* nobody may say: a walk goes on through it, opening it fails */
+};
 
 struct hush_item {
-    char *path; /* as shown, INSTANCE/…; the key */
-    struct hush_instance *instance; /* NULL: it is configured no more; only open files keep the item */
+    char *path;  /* as shown, INSTANCE/…; the key */
+    uint64_t id; /* hash of the path, never 0; the same in every worker */
+    struct hush_instance
+        *instance; /* NULL: it is configured no more; only open files keep the item */
     struct hush_settings settings;
-    unsigned kinds; /* learned: what the name is */
-    bool versioned; /* the shown name's #VERSION is a version */
+    unsigned kinds;                /* learned: what the name is */
+    bool versioned;                /* the shown name's #VERSION is a version */
     struct hush_snapshot *current; /* what a new open gets */
     struct hush_snapshot *staged;  /* fetched; shown once the mover's rename arrives */
     struct hush_snapshot *old;     /* superseded, alive while the kernel may ask for it */
-    uint64_t staged_ns;
-    uint64_t used_ns; /* last asked for by somebody */
-    uint64_t retry_ns; /* after a failure: answered from memory until then */
-    uint32_t failures; /* in a row */
-    enum hush_status status; /* of the last fetch */
-    char *detail;            /* why; NULL: nothing to say */
-    time_t mtime_s;          /* of the newest version shown so far */
-    bool again;              /* reported as changed while it was being fetched */
+    uint64_t command;              /* the mover's, after which the waiters are woken; 0: none */
+    uint64_t command_ns;           /* since when */
+    uint64_t used_ns;              /* last asked for by somebody */
+    uint64_t retry_ns;             /* after a failure: answered from memory until then */
+    uint32_t failures;             /* in a row */
+    enum hush_status status;       /* of the last fetch */
+    enum hush_status opendir;      /* MAY_BE_FOLDER: why it cannot be listed */
+    char *detail;                  /* why; NULL: nothing to say */
+    time_t mtime_s;                /* of the newest version shown so far */
+    bool again;                    /* reported as changed while it was being fetched */
     struct hush_job *job;
     struct hush_request *waiters;
     UT_hash_handle hh;
@@ -99,17 +107,17 @@ struct hush_listing {
     struct hush_listed {
         char *name; /* as shown */
         unsigned kinds;
-    } *entries;
+    } * entries;
 };
 
 enum hush_node_kind {
     HUSH_NODE_ROOT,
-    HUSH_NODE_CONTROL,  /* .hushfs and its files: node ids 2… */
-    HUSH_NODE_DIR,      /* a folder of an instance, or its top */
-    HUSH_NODE_GUESS,    /* a name of unknown kind, shown as a directory until GETATTR settled it */
-    HUSH_NODE_PENDING,  /* a secret without a value yet; `directory` says how it will be shown */
-    HUSH_NODE_FILE,     /* one file of a snapshot */
-    HUSH_NODE_VERSION,  /* a snapshot shown as a directory */
+    HUSH_NODE_CONTROL, /* .hushfs and its files: node ids 2… */
+    HUSH_NODE_DIR,     /* a folder of an instance, or its top */
+    HUSH_NODE_GUESS,   /* a name of unknown kind, shown as a directory until GETATTR settled it */
+    HUSH_NODE_PENDING, /* a secret without a value yet; `directory` says how it will be shown */
+    HUSH_NODE_FILE,    /* one file of a snapshot */
+    HUSH_NODE_VERSION, /* a snapshot shown as a directory */
 };
 
 enum { HUSH_FIELD_WHOLE = -1 };
@@ -125,7 +133,7 @@ struct hush_node {
     char *path;                     /* path nodes: as shown; owned */
     hush_block block;               /* path nodes: their record */
     struct hush_node_record *record;
-    struct hush_listing *listing;   /* DIR: NULL: never listed */
+    struct hush_listing *listing; /* DIR: NULL: never listed */
     hush_block listing_block;
     uint64_t listed_ns, list_retry_ns, told_generation;
     time_t changed_s;
@@ -143,18 +151,20 @@ struct hush_request {
     enum hush_request_kind kind;
     uint64_t ino, unique, id;
     pid_t tid;
-    int flags;              /* OPEN: O_… */
-    bool waited;            /* the gate was passed: outcome says how */
+    int flags;    /* OPEN: O_… */
+    bool resolve; /* GETATTR of a name of unknown kind */
+    bool waited;  /* the gate was passed: outcome says how */
     bool linked;
+    bool settled; /* what it waits for has come; it waits on until the kernel knows */
     enum hush_status outcome;
     char *text; /* REFRESH: why, once it waited; owned */
-    uint64_t deadline_ns;
-    struct hush_item *target; /* REFRESH, until it is parked */
-    struct hush_item *item; /* where it waits: here … */
-    struct hush_node *dir;  /* … or here */
-    struct hush_request *prev, *next;             /* waiters of item or dir, or woken */
-    struct hush_request *older, *newer;           /* all parked, by deadline */
-    UT_hash_handle hh;                            /* by id */
+    uint64_t came_ns, deadline_ns;
+    struct hush_item *target;           /* REFRESH, until it is parked */
+    struct hush_item *item;             /* where it waits: here … */
+    struct hush_node *dir;              /* … or here */
+    struct hush_request *prev, *next;   /* waiters of item or dir, or woken */
+    struct hush_request *older, *newer; /* all parked, by deadline */
+    UT_hash_handle hh;                  /* by id */
 };
 
 /* What an open directory or an open file of .hushfs pins. A handle of a dead worker is unknown: its
@@ -170,18 +180,22 @@ struct hush_handle {
 /* A command for the mover; see rotate.h. */
 struct hush_command {
     struct hush_move_packet packet;
+    char *path; /* of the item that waits for it; NULL: none */
     struct hush_command *prev, *next;
 };
 
 /* What a thread's last LOOKUP and gate had to do with each other; see gate.c. */
 struct hush_pass {
     uint32_t tid;
-    bool retry;    /* it was answered ESTALE: the lookup that follows belongs to the same call */
-    uint64_t item; /* hash of the item's path whose gate this thread passed */
-    uint64_t told;      /* node id whose OPEN was answered ESTALE … */
+    bool retry;     /* it was answered ESTALE: the lookups that follow belong to the same call */
+    uint64_t item;  /* id of the item whose gate this thread passed … */
+    uint64_t at_ns; /* … and when */
+    uint64_t told;  /* node id whose OPEN was answered ESTALE … */
     uint64_t told_item; /* … and its item, as above */
 };
 enum { HUSH_PASSES = 4096 };
+
+enum { HUSH_DOTS = 4 }; /* files of .hushfs */
 
 struct hush_fs {
     struct hush_session_user user; /* first: see session.h */
@@ -191,14 +205,14 @@ struct hush_fs {
     struct hush_state *state;
     struct hush_session *session;
     enum hush_open_mode open_mode;
-    uid_t uid; /* the worker's: directories belong to it */
+    uid_t uid;    /* the worker's: directories belong to it */
     char *bounce; /* of the loop, locked: see ops.c */
     pthread_mutex_t lock;
     struct hush_instance *instances;
     size_t instance_count;
     struct hush_node *nodes; /* by ino */
     struct hush_node root;
-    struct hush_item *items; /* by path */
+    struct hush_item *items;                   /* by path */
     struct hush_request *parked, *parked_last; /* by deadline */
     struct hush_request *by_id;
     struct hush_request *woken; /* to be answered once the lock is free */
@@ -206,7 +220,7 @@ struct hush_fs {
     struct hush_pass passes[HUSH_PASSES];
     bool stopping, reloading;
     fuse_req_t reload_req; /* who asked for a reload, answered by the timer */
-    pthread_cond_t timer; /* something earlier to wait for, or stopping */
+    pthread_cond_t timer;  /* something earlier to wait for, or stopping */
     pthread_t timer_thread;
     int mover_fd;
     pthread_cond_t moves;
@@ -214,7 +228,8 @@ struct hush_fs {
     struct hush_command *commands;
     uint64_t next_command;
     bool mover_busy;
-    struct hush_handle *handles; /* open directories and .hushfs files */
+    struct hush_handle kept[HUSH_DOTS]; /* see dotfiles.h */
+    struct hush_handle *handles;        /* open directories and .hushfs files */
 };
 
 #endif

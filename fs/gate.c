@@ -2,18 +2,18 @@
 /* gate.c - see gate.h. Called by ops.c (loop), work.c (pools), timer.c and rotate.c. */
 #include "gate.h"
 
-#include "dotfiles.h"
 #include "core/clock.h"
 #include "core/metrics.h"
-#include "hash.h"
+#include "dotfiles.h"
 #include "item.h"
 #include "work.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* -- Answers ------------------------------------------------------------------------------------ */
+/* -- Answers ----------------------------------------------------------------------------------- */
 
 static void send_open(fuse_req_t req, const struct hush_answer *a)
 {
@@ -24,6 +24,12 @@ static void send_open(fuse_req_t req, const struct hush_answer *a)
                                 .noflush = 1};
 
     fuse_reply_open(req, &fi);
+}
+
+/* All but the text, which is written where it is said: a hot path comes here. */
+static void answer_init(struct hush_answer *a)
+{
+    memset(a, 0, offsetof(struct hush_answer, text));
 }
 
 static void answer_send(const struct hush_request *r, const struct hush_answer *a)
@@ -45,7 +51,7 @@ static void answer_send(const struct hush_request *r, const struct hush_answer *
     }
 }
 
-/* -- Parking ------------------------------------------------------------------------------------ */
+/* -- Parking ----------------------------------------------------------------------------------- */
 
 static void park(struct hush_fs *fs, struct hush_request *r)
 {
@@ -88,7 +94,7 @@ static void wake(struct hush_fs *fs, struct hush_request *r, enum hush_status ou
     unpark(fs, r);
     r->waited = true;
     r->outcome = outcome;
-    HASH_DEL(fs->by_id, r);
+    HASH_DEL(fs->by_id, r); // NOLINT(clang-analyzer-core.NullDereference): it stands in the table
     DL_APPEND(fs->woken, r);
 }
 
@@ -98,6 +104,23 @@ void hush_gate_wake_item(struct hush_fs *fs, struct hush_item *item, enum hush_s
         wake(fs, item->waiters, outcome);
 }
 
+void hush_gate_settle_item(struct hush_item *item)
+{
+    struct hush_request *r;
+
+    DL_FOREACH(item->waiters, r)
+    r->settled = true;
+}
+
+void hush_gate_wake_settled(struct hush_fs *fs, struct hush_item *item, enum hush_status outcome)
+{
+    struct hush_request *r, *next;
+
+    DL_FOREACH_SAFE(item->waiters, r, next)
+    if (r->settled)
+        wake(fs, r, outcome);
+}
+
 void hush_gate_wake_dir(struct hush_fs *fs, struct hush_node *dir, enum hush_status outcome)
 {
     while (dir->list_waiters != NULL)
@@ -105,13 +128,13 @@ void hush_gate_wake_dir(struct hush_fs *fs, struct hush_node *dir, enum hush_sta
 }
 
 /* Nobody waits for it any more: the backend need not go on. */
-static void let_go(struct hush_item *item, struct hush_node *dir)
+static void let_go(struct hush_item *item, struct hush_node *dir, bool timed_out)
 {
     struct hush_job *job = item != NULL ? item->job : dir->list_job;
     bool waited = item != NULL ? item->waiters != NULL : dir->list_waiters != NULL;
 
     if (job != NULL && !waited)
-        hush_work_abandon(job);
+        hush_work_abandon(job, timed_out);
 }
 
 void hush_gate_expire(struct hush_fs *fs, uint64_t now_ns)
@@ -123,7 +146,7 @@ void hush_gate_expire(struct hush_fs *fs, uint64_t now_ns)
 
         hush_metric_add(HUSH_METRIC_TIMEOUTS, 1);
         wake(fs, r, HUSH_TIMEOUT);
-        let_go(item, dir);
+        let_go(item, dir, true);
     }
 }
 
@@ -139,9 +162,10 @@ static struct hush_request *take_woken(struct hush_fs *fs)
 void hush_gate_answer_woken(struct hush_fs *fs)
 {
     for (;;) {
-        struct hush_answer a = {0};
+        struct hush_answer a;
         struct hush_request *r;
 
+        answer_init(&a);
         pthread_mutex_lock(&fs->lock);
         r = take_woken(fs);
         if (r != NULL)
@@ -155,7 +179,7 @@ void hush_gate_answer_woken(struct hush_fs *fs)
     }
 }
 
-/* -- Entering ----------------------------------------------------------------------------------- */
+/* -- Entering ---------------------------------------------------------------------------------- */
 
 /* libfuse calls this with the request locked: in the loop when INTERRUPT comes, or at once from
  * fuse_req_interrupt_func(). The request stands in by_id while it is not answered. */
@@ -176,7 +200,7 @@ static void interrupted(fuse_req_t req, void *data)
 
         unpark(fs, r);
         HASH_DEL(fs->by_id, r);
-        let_go(item, dir);
+        let_go(item, dir, false);
         ours = true;
     }
     pthread_mutex_unlock(&fs->lock);
@@ -187,14 +211,15 @@ static void interrupted(fuse_req_t req, void *data)
 }
 
 /*
- * r has to wait. A pool may answer (and free) it as soon as it is parked, so libfuse is told whom to
- * interrupt before that, and the decision is made once more.
+ * r has to wait. A pool may answer (and free) it as soon as it is parked, so libfuse is told whom
+ * to interrupt before that, and the decision is made once more.
  */
 static void enter_waiting(struct hush_fs *fs, struct hush_request *r)
 {
-    struct hush_answer a = {0};
+    struct hush_answer a;
     bool answered;
 
+    answer_init(&a);
     fuse_req_interrupt_func(r->req, interrupted, (void *)(uintptr_t)r->id);
     pthread_mutex_lock(&fs->lock);
     if (r->outcome == HUSH_CANCELED) {
@@ -212,16 +237,17 @@ static void enter_waiting(struct hush_fs *fs, struct hush_request *r)
     }
 }
 
-/* With the lock held; unlocks. Most requests are answered here, without an allocation. */
-static void enter(struct hush_fs *fs, const struct hush_request *first)
+/* With the lock held; unlocks. Most requests are answered here, without an allocation: an id of 0
+ * tells decide not to park yet. */
+static void enter(struct hush_fs *fs, struct hush_request *first)
 {
-    struct hush_request probe = *first, *r;
-    struct hush_answer a = {0};
+    struct hush_answer a;
+    struct hush_request *r;
 
-    probe.id = 0; /* tells decide not to park yet */
-    if (hush_decide(fs, &probe, &a) == HUSH_ANSWER) {
+    answer_init(&a);
+    if (hush_decide(fs, first, &a) == HUSH_ANSWER) {
         pthread_mutex_unlock(&fs->lock);
-        answer_send(&probe, &a);
+        answer_send(first, &a);
         return;
     }
     r = calloc(1, sizeof(*r));
@@ -232,6 +258,7 @@ static void enter(struct hush_fs *fs, const struct hush_request *first)
     }
     *r = *first;
     r->id = ++fs->next_id;
+    r->deadline_ns = r->came_ns + (uint64_t)fs->config->mount.deadline_ms * HUSH_NS_PER_MS;
     HASH_ADD(hh, fs->by_id, id, sizeof(r->id), r);
     pthread_mutex_unlock(&fs->lock);
     enter_waiting(fs, r);
@@ -240,14 +267,12 @@ static void enter(struct hush_fs *fs, const struct hush_request *first)
 static struct hush_request request_of(struct hush_fs *fs, fuse_req_t req,
                                       enum hush_request_kind kind, uint64_t ino)
 {
-    uint64_t wait_ns = (uint64_t)fs->config->mount.deadline_ms * HUSH_NS_PER_MS;
-
     return (struct hush_request){.req = req,
                                  .kind = kind,
                                  .ino = ino,
                                  .unique = hush_session_unique(fs->session),
                                  .tid = fuse_req_ctx(req)->pid,
-                                 .deadline_ns = hush_now_ns() + wait_ns};
+                                 .came_ns = hush_now_ns()};
 }
 
 void hush_gate_enter(struct hush_fs *fs, fuse_req_t req, enum hush_request_kind kind, uint64_t ino,
@@ -268,7 +293,7 @@ void hush_gate_refresh(struct hush_fs *fs, fuse_req_t req, struct hush_item *ite
     enter(fs, &r);
 }
 
-/* -- Who asked what ----------------------------------------------------------------------------- */
+/* -- Who asked what ---------------------------------------------------------------------------- */
 
 void hush_gate_asked(struct hush_fs *fs, pid_t tid, uint64_t ino)
 {
@@ -295,9 +320,4 @@ struct hush_pass *hush_gate_pass(struct hush_fs *fs, pid_t tid)
     if (pass->tid != (uint32_t)tid)
         *pass = (struct hush_pass){.tid = (uint32_t)tid};
     return pass;
-}
-
-uint64_t hush_gate_item_id(const struct hush_fs *fs, const struct hush_item *item)
-{
-    return hush_siphash(fs->state->key, item->path, strlen(item->path)) | 1;
 }

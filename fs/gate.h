@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gate.h - where a file operation may wait for the backend: GETATTR, OPEN and OPENDIR, nothing else
- * (all three are asked outside every directory lock). A request is decided under the lock; if it has
- * to wait it is parked at its item or directory, and decided again when that has an outcome, its
- * deadline passes or its caller is killed. The loop never blocks.
+ * (all three are asked outside every directory lock). A request is decided under the lock; if it
+ * has to wait it is parked at its item or directory, and decided again when that has an outcome,
+ * its deadline passes or its caller is killed. The loop never blocks.
  */
 #ifndef HUSH_GATE_H
 #define HUSH_GATE_H
@@ -20,8 +20,8 @@ struct hush_answer {
     struct stat attr;
     bool direct_io, keep_cache, cache_dir;
     uint64_t handle;
-    enum hush_status status; /* IOCTL: the outcome of a refresh */
-    char text[HUSH_DETAIL_MAX];
+    enum hush_status status;    /* IOCTL: the outcome of a refresh */
+    char text[HUSH_DETAIL_MAX]; /* IOCTL; the last member: see gate.c */
 };
 
 /* In the loop: decide, and answer or park. */
@@ -36,6 +36,10 @@ void hush_gate_wait_item(struct hush_fs *fs, struct hush_request *r, struct hush
 void hush_gate_wait_dir(struct hush_fs *fs, struct hush_request *r, struct hush_node *dir);
 void hush_gate_wake_item(struct hush_fs *fs, struct hush_item *item, enum hush_status outcome);
 void hush_gate_wake_dir(struct hush_fs *fs, struct hush_node *dir, enum hush_status outcome);
+/* Those who wait for item now have what they wait for, but the kernel must know first; it knows.
+ * Who came later waits for a fetch of his own, and is left. */
+void hush_gate_settle_item(struct hush_item *item);
+void hush_gate_wake_settled(struct hush_fs *fs, struct hush_item *item, enum hush_status outcome);
 void hush_gate_expire(struct hush_fs *fs, uint64_t now_ns);
 
 /* Without the lock: answer all that was woken. After every unlock that follows a wake. */
@@ -51,7 +55,6 @@ bool hush_gate_was_asked(struct hush_fs *fs, pid_t tid, uint64_t ino); /* and fo
 /* What tid has to do with item; never NULL. Stands for another thread's where slots clash, and then
  * reads as empty. */
 struct hush_pass *hush_gate_pass(struct hush_fs *fs, pid_t tid);
-uint64_t hush_gate_item_id(const struct hush_fs *fs, const struct hush_item *item);
 
 /* decide.c: what the answer is, or that it has to wait (then r is parked). With fs->lock held. */
 enum hush_verdict hush_decide(struct hush_fs *fs, struct hush_request *r, struct hush_answer *a);

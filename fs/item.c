@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "core/metrics.h"
+#include "hash.h"
 #include "rotate.h"
 #include "snapshot.h"
 #include "tree.h"
@@ -67,6 +68,7 @@ struct hush_item *hush_item_get(struct hush_fs *fs, const char *path, bool versi
         free(item);
         return NULL;
     }
+    item->id = hush_siphash(fs->state->key, path, strlen(path)) | 1;
     item->instance = instance_of(fs, path);
     item->versioned = versioned;
     settle(fs, item);
@@ -77,7 +79,7 @@ struct hush_item *hush_item_get(struct hush_fs *fs, const char *path, bool versi
 void hush_item_put(struct hush_fs *fs, struct hush_item *item, uint64_t now_ns)
 {
     if (item->current != NULL || item->staged != NULL || item->old != NULL || item->job != NULL ||
-        item->waiters != NULL || now_ns < item->retry_ns)
+        item->waiters != NULL || item->command != 0 || now_ns < item->retry_ns)
         return;
     HASH_DEL(fs->items, item);
     free(item->detail);
@@ -89,8 +91,8 @@ enum hush_gate hush_item_gate(const struct hush_item *item, uint64_t now_ns, boo
 {
     bool has = item->current != NULL;
 
-    if (has && (now_ns < hush_snapshot_fresh_until(item->current) ||
-                (waited && item->status == HUSH_OK)))
+    if (has &&
+        (now_ns < hush_snapshot_fresh_until(item->current) || (waited && item->status == HUSH_OK)))
         return HUSH_GATE_FRESH;
     if (!waited && now_ns >= item->retry_ns)
         return HUSH_GATE_ASK;
@@ -117,7 +119,7 @@ double hush_item_kernel_s(const struct hush_item *item, uint64_t now_ns)
     return left;
 }
 
-/* -- Outcomes ----------------------------------------------------------------------------------- */
+/* -- Outcomes ---------------------------------------------------------------------------------- */
 
 static uint32_t jitter_ms(const struct hush_fs *fs, uint32_t ms)
 {
@@ -172,6 +174,8 @@ static bool item_fetched(struct hush_fs *fs, struct hush_item *item, struct hush
     if (newest != NULL && (value->unchanged || hush_snapshot_same(newest, value))) {
         newest->record->fetched_ns = now_ns;
         newest->record->ttl_ms = value->meta.ttl_ms;
+        if (!value->unchanged)
+            newest->record->latest = value->meta.version;
         hush_value_clear(value);
         return false;
     }
@@ -188,7 +192,6 @@ static bool item_fetched(struct hush_fs *fs, struct hush_item *item, struct hush
         item->retry_ns = now_ns + (uint64_t)RETRY_FIRST_MS * HUSH_NS_PER_MS;
         return false;
     }
-    item->staged_ns = now_ns;
     return true;
 }
 
@@ -237,14 +240,14 @@ void hush_item_drop(struct hush_fs *fs, struct hush_item *item)
 
 void hush_item_reap(struct hush_fs *fs, struct hush_snapshot *s)
 {
-    if (s->record->state != HUSH_SNAPSHOT_OLD || hush_snapshot_alive(fs, s))
+    if (s->record->state != HUSH_SNAPSHOT_OLD || hush_snapshot_alive(s))
         return;
-    if (s->prev != NULL) /* utlist: a listed element's prev is never NULL */
-        DL_DELETE(s->item->old, s);
+    if (s->prev != NULL)            /* utlist: a listed element's prev is never NULL */
+        DL_DELETE(s->item->old, s); // NOLINT(clang-analyzer-core.NullDereference)
     hush_snapshot_free(fs, s);
 }
 
-/* -- Names -------------------------------------------------------------------------------------- */
+/* -- Names ------------------------------------------------------------------------------------- */
 
 bool hush_item_ref(const struct hush_item *item, struct hush_ref_text *out)
 {
@@ -263,8 +266,7 @@ bool hush_item_ref(const struct hush_item *item, struct hush_ref_text *out)
     if (item->versioned) {
         last = strrchr(shown, '/');
         last = last != NULL ? last + 1 : shown;
-        if (strlen(last) > HUSH_NAME_MAX ||
-            !hush_name_split_version(last, name, out->version.text))
+        if (strlen(last) > HUSH_NAME_MAX || !hush_name_split_version(last, name, out->version.text))
             return false;
         last[strlen(name)] = '\0';
     }

@@ -13,12 +13,14 @@
 /* What an open may do with an item now. */
 enum hush_gate {
     HUSH_GATE_FRESH, /* serve item->current */
-    HUSH_GATE_STALE, /* serve item->current, though it is past its ttl: the backend cannot say more */
+    HUSH_GATE_STALE, /* serve item->current, though it is past its ttl: the backend cannot say more
+                      */
     HUSH_GATE_ASK,   /* ask the backend first */
     HUSH_GATE_FAIL,  /* answer item->status */
 };
 
-/* The item of a shown path, made if need be; NULL: no memory. versioned counts only when it is made. */
+/* The item of a shown path, made if need be; NULL: no memory. versioned counts only when it is
+ * made. */
 struct hush_item *hush_item_get(struct hush_fs *fs, const char *path, bool versioned);
 struct hush_item *hush_item_find(struct hush_fs *fs, const char *path);
 /* Free it if nothing needs it: no value, no waiter, no job, nothing to remember. */

@@ -18,7 +18,7 @@ struct hush_journal {
     uint32_t *replay; /* slots that open() found, oldest first */
     uint32_t replay_count;
     uint32_t replay_next;
-    pthread_mutex_t lock; /* all below; held for a few instructions */
+    pthread_mutex_t lock; /* all below; held for a few instructions and the copy of a request */
     uint32_t free_small;  /* first free slot of each kind, chained by next */
     uint32_t free_big;
     uint32_t buckets[JOURNAL_BUCKETS]; /* first slot in use, chained by next */
@@ -132,7 +132,6 @@ void hush_journal_free(struct hush_journal *journal)
 
 static uint32_t journal_claim(struct hush_journal *j, size_t size)
 {
-    hush_lock_scope(&j->lock);
     const uint32_t slot = size <= HUSH_SLOT_SIZE ? journal_pop(j, &j->free_small) : JOURNAL_NONE;
 
     return slot != JOURNAL_NONE ? slot : journal_pop(j, &j->free_big);
@@ -140,6 +139,7 @@ static uint32_t journal_claim(struct hush_journal *j, size_t size)
 
 bool hush_journal_add(struct hush_journal *j, uint64_t unique, const void *bytes, size_t size)
 {
+    hush_lock_scope(&j->lock); /* over the copy, too: it is shorter than to lock twice */
     const uint32_t slot = size <= HUSH_BIG_SIZE ? journal_claim(j, size) : JOURNAL_NONE;
     struct hush_slot *s;
 
@@ -149,10 +149,9 @@ bool hush_journal_add(struct hush_journal *j, uint64_t unique, const void *bytes
     memcpy(journal_bytes(j->state, slot), bytes, size);
     s->size = (uint16_t)size;
     s->suspicion = 0;
-    atomic_store(&s->begun, 1);
-    atomic_store(&s->applied, 0);
-    hush_lock_scope(&j->lock);
-    atomic_store(&s->unique, unique);
+    hush_journal_step(&s->begun, 1);
+    hush_journal_step(&s->applied, 0);
+    hush_journal_step(&s->unique, unique);
     journal_push(j, journal_bucket(j, unique), slot);
     return true;
 }
@@ -166,7 +165,7 @@ void hush_journal_drop(struct hush_journal *j, uint64_t unique)
     if (slot == JOURNAL_NONE)
         return;
     *link = j->next[slot];
-    atomic_store(&j->state->slots[slot].unique, 0);
+    hush_journal_step(&j->state->slots[slot].unique, 0);
     journal_push(j, journal_free_list(j, slot), slot);
 }
 

@@ -15,9 +15,23 @@
 
 #include "process.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/*
+ * A step that the next worker has to find in its place: made after all stores that stand before it,
+ * before all that stand after it. The order of the program is enough: this process dies between two
+ * of its instructions, and who looks afterwards sees what it had stored. (What threads of one
+ * process tell each other is guarded otherwise.) So no barrier of the processor is paid for.
+ */
+#define hush_journal_step(object, value)                                                           \
+    do {                                                                                           \
+        atomic_signal_fence(memory_order_seq_cst);                                                 \
+        atomic_store_explicit((object), (value), memory_order_release);                            \
+        atomic_signal_fence(memory_order_seq_cst);                                                 \
+    } while (0)
 
 struct hush_journal;
 

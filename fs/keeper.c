@@ -25,9 +25,8 @@
 #include <unistd.h>
 
 enum {
-    BURST =
-        5, /* so many deaths in BURST_S are followed by a restart at once, later ones by a pause */
-    BURST_S = 10,
+    YOUNG_MS = 200, /* a child that lived longer is started again at once; so are … */
+    BURST = 5,      /* … so many younger ones in a row; the next ones after a pause */
     PAUSE_MAX_MS = 1000,
     REPLACE_MS = 1000, /* from SIGTERM to SIGKILL, for a child that is replaced, … */
     END_MS = 2000,     /* … and when all ends */
@@ -105,10 +104,8 @@ static void child_schedule(struct hush_child *child)
     const uint64_t now = hush_now_ns();
     uint64_t pause_ms = 0;
 
-    if (now - child->burst_ns > BURST_S * HUSH_NS_PER_S) {
-        child->burst_ns = now;
+    if (now - child->born_ns > (uint64_t)YOUNG_MS * HUSH_NS_PER_MS)
         child->burst = 0;
-    }
     if (child->replaced)
         child->replaced = false;
     else if (++child->burst > BURST)
@@ -146,7 +143,10 @@ static void keeper_end(struct hush_keeper *k)
 
 static pid_t check_start(struct hush_keeper *k)
 {
-    char *argv[] = {"hushfs", "check", "-c", k->config, "--emit-fd", "3", NULL};
+    /* What the command line of the mount said holds for the new configuration too. */
+    char *options = k->options == NULL ? "" : k->options;
+    char *argv[] = {"hushfs", "check", "-c", k->config,     "--emit-fd", "3",
+                    "-o",     options, "--", k->mountpoint, NULL};
     struct hush_spawn spawn = {.argv = argv, .fds = {-1, -1, -1, -1, -1, -1, -1, -1}};
 
     atomic_fetch_add(&k->state->reload.asked, 1);
@@ -307,14 +307,22 @@ static const struct {
     [HUSH_CHECK] = {"check", check_start, check_died},
 };
 
+/* A worker that ends by itself with a reason of process.h is nobody's worry. */
+static void child_log(int i, pid_t pid, int status)
+{
+    bool expected = i == HUSH_WORKER && WIFEXITED(status) && is_orderly(status);
+
+    hush_log(expected ? HUSH_LOG_INFO : HUSH_LOG_WARNING, "%s %s: pid=%d %s=%d", roles[i].name,
+             expected ? "ended" : "died", (int)pid, WIFSIGNALED(status) ? "signal" : "exit",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
 static void child_died(struct hush_keeper *k, int i, int status)
 {
     struct hush_child *child = &k->children[i];
 
     if (k->end_ns == 0 && !child->replaced && i != HUSH_CHECK)
-        hush_warning("%s died: pid=%d %s=%d", roles[i].name, (int)child->pid,
-                     WIFSIGNALED(status) ? "signal" : "exit",
-                     WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+        child_log(i, child->pid, status);
     child->pid = 0;
     child->kill_ns = 0;
     if (k->end_ns == 0)
@@ -377,6 +385,7 @@ static void keeper_tend(struct hush_keeper *k)
         if (child->pid != 0 || child->start_ns == 0 || now < child->start_ns)
             continue;
         child->start_ns = 0;
+        child->born_ns = hush_now_ns();
         child->pid = roles[i].start(k);
         if (child->pid < 0)
             child_died(k, i, W_EXITCODE(HUSH_SPAWN_FAILED, 0));

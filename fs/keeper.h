@@ -6,9 +6,9 @@
 #ifndef HUSH_KEEPER_H
 #define HUSH_KEEPER_H
 
+#include "child.h"
 #include "mountpoint.h"
 #include "process.h"
-#include "child.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -24,16 +24,17 @@ struct hush_child {
     pid_t pid;         /* 0: not running */
     uint64_t start_ns; /* when to start it; 0: not at all */
     uint64_t kill_ns;  /* when to send SIGKILL; 0: not at all */
-    uint64_t burst_ns; /* when the first of burst deaths was */
-    unsigned burst;
-    bool replaced; /* its end is our wish: the next one starts at once */
+    uint64_t born_ns;  /* when it was started last */
+    unsigned burst;    /* deaths of the young, one after the other */
+    bool replaced;     /* its end is our wish: the next one starts at once */
 };
 
 struct hush_keeper {
     /* the command line */
     int config_fd, env_fd, ready_fd;
     char *config; /* NULL: no reload */
-    const char *user_name, *log, *mountpoint;
+    char *mountpoint, *options;
+    const char *user_name, *log;
     bool foreground, no_allow_other, to_syslog;
     uint64_t memory;
     struct hush_spawn_user user;

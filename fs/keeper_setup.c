@@ -61,7 +61,7 @@ bool hush_keeper_fail(struct hush_keeper *k, int status, const char *fmt, ...)
 static const char usage[] =
     "usage: hushfs-keeper --config-fd N --env-fd N [--ready-fd N] --user NAME|UID [--config FILE]\n"
     "                     [--log FILE] [--foreground] [--no-allow-other] [--memory BYTES]\n"
-    "                     [--] MOUNTPOINT\n"
+    "                     [--options OPTIONS] [--] MOUNTPOINT\n"
     "Started by `hushfs mount`.\n";
 
 /* Our own descriptors are above those that the children get. */
@@ -101,6 +101,9 @@ static bool setup_option(struct hush_keeper *k, int option, char *text)
     case 'u':
         k->user_name = text;
         return true;
+    case 'o':
+        k->options = text;
+        return true;
     case 'l':
         k->log = text;
         return true;
@@ -116,11 +119,17 @@ static bool setup_option(struct hush_keeper *k, int option, char *text)
 static bool setup_options(struct hush_keeper *k, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config-fd", required_argument, NULL, 'c'}, {"env-fd", required_argument, NULL, 'e'},
-        {"ready-fd", required_argument, NULL, 'r'},  {"memory", required_argument, NULL, 'm'},
-        {"config", required_argument, NULL, 'C'},    {"user", required_argument, NULL, 'u'},
-        {"log", required_argument, NULL, 'l'},       {"foreground", no_argument, NULL, 'f'},
-        {"no-allow-other", no_argument, NULL, 'n'},  {0},
+        {"config-fd", required_argument, NULL, 'c'},
+        {"env-fd", required_argument, NULL, 'e'},
+        {"ready-fd", required_argument, NULL, 'r'},
+        {"memory", required_argument, NULL, 'm'},
+        {"config", required_argument, NULL, 'C'},
+        {"user", required_argument, NULL, 'u'},
+        {"log", required_argument, NULL, 'l'},
+        {"foreground", no_argument, NULL, 'f'},
+        {"no-allow-other", no_argument, NULL, 'n'},
+        {"options", required_argument, NULL, 'o'},
+        {0},
     };
     bool ok = true;
     int option;
@@ -292,9 +301,32 @@ static bool setup_confine(struct hush_keeper *k)
            hush_keeper_fail(k, HUSH_KEEPER_FAILED, "cannot give up privileges: %m");
 }
 
+/* Whatever else `hushfs mount` had inherited is not for us, nor for those that we start. */
+static bool setup_inherited(struct hush_keeper *k)
+{
+    int keep[] = {STDERR_FILENO, k->config_fd, k->env_fd, k->ready_fd};
+    const size_t count = sizeof(keep) / sizeof(keep[0]);
+
+    for (size_t i = 1; i < count; i++) /* sort: there are four */
+        for (size_t j = i; j > 0 && keep[j] < keep[j - 1]; j--) {
+            const int swap = keep[j];
+
+            keep[j] = keep[j - 1];
+            keep[j - 1] = swap;
+        }
+    for (size_t i = 0; i < count; i++) {
+        const unsigned first = (unsigned)(keep[i] + 1);
+        const unsigned last = i + 1 < count ? (unsigned)keep[i + 1] - 1 : UINT_MAX;
+
+        if (keep[i] >= STDERR_FILENO && first <= last)
+            (void)close_range(first, last, 0); /* what is not there need not be closed */
+    }
+    return true;
+}
+
 bool hush_keeper_setup(struct hush_keeper *k, int argc, char **argv)
 {
     /* The mount comes late: what fails before it leaves nothing behind. */
-    return setup_options(k, argc, argv) && setup_log(k) && setup_process(k) && setup_limits(k) &&
-           setup_memory(k) && setup_mount(k) && setup_confine(k);
+    return setup_options(k, argc, argv) && setup_inherited(k) && setup_log(k) && setup_process(k) &&
+           setup_limits(k) && setup_memory(k) && setup_mount(k) && setup_confine(k);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * lookup.c - LOOKUP: a name is answered from what is known, at once. While it holds the directory's
- * lock nobody else gets in, so nothing here may wait: what is not known is answered with timeouts 0,
- * and the GETATTR that follows, outside every lock, is the gate. Called by ops.c.
+ * lock nobody else gets in, so nothing here may wait: what is not known is answered with timeouts
+ * 0, and the GETATTR that follows, outside every lock, is the gate. Called by ops.c.
  */
 #include "attr.h"
 #include "core/clock.h"
@@ -49,17 +49,16 @@ static int say_ask(struct look *l, struct hush_node *node)
     return say(l, node, 0);
 }
 
-/* A call that goes past the gate looks the name up once more, if it was told ESTALE; any other lookup
- * is a new call, which has not passed. */
+/* A call that goes past the gate looks the name up once more, if it was told ESTALE; any other
+ * lookup is a new call, which has not passed. */
 static void settle_pass(struct hush_fs *fs, pid_t tid, const struct hush_item *item)
 {
     struct hush_pass *pass = hush_gate_pass(fs, tid);
 
-    if (pass->item != hush_gate_item_id(fs, item))
+    if (pass->item != item->id)
         return;
     if (!pass->retry)
         pass->item = 0;
-    pass->retry = false;
 }
 
 static int look_secret(struct look *l, struct hush_instance *instance, const char *path)

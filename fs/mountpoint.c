@@ -67,6 +67,8 @@ static int mountpoint_open(const char *path, char *error)
     return -1;
 }
 
+enum { LISTEN_TRIES = 50, LISTEN_PAUSE_NS = 20 * 1000 * 1000 }; /* a second in all */
+
 /* -- mountinfo, which asks no filesystem ------------------------------------------------------- */
 
 /* The mount that fd is on. */
@@ -127,13 +129,27 @@ static struct sockaddr_un keeper_name(const char *dev, socklen_t *size)
     return name;
 }
 
-static int keeper_listen(const char *dev)
+/* The device number may be that of a mount whose keeper is just ending. */
+static bool keeper_bind(int fd, const char *dev)
 {
     socklen_t size;
     const struct sockaddr_un name = keeper_name(dev, &size);
+
+    for (int tries = 0; tries < LISTEN_TRIES; tries++) {
+        if (bind(fd, (const struct sockaddr *)&name, size) == 0)
+            return true;
+        if (errno != EADDRINUSE)
+            return false;
+        (void)nanosleep(&(struct timespec){.tv_nsec = LISTEN_PAUSE_NS}, NULL);
+    }
+    return false;
+}
+
+static int keeper_listen(const char *dev)
+{
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&name, size) != 0 || listen(fd, 1) != 0)
+    if (fd < 0 || !keeper_bind(fd, dev) || listen(fd, 1) != 0)
         hush_warning("cannot listen: another mount may take this one for dead: %m");
     return fd;
 }

@@ -111,9 +111,23 @@ bool hush_mounts_have(const struct hush_mounts *mounts, const char *path)
     return false;
 }
 
+/* The name behind the last slash, which is cut off; *parent is what is before it. */
+static char *last_name(char *path, const char **parent)
+{
+    char *slash = strrchr(path, '/');
+
+    *parent = ".";
+    if (slash == NULL)
+        return path;
+    *slash = '\0';
+    *parent = slash == path ? "/" : path;
+    return slash + 1;
+}
+
 bool hush_mounts_resolve_parent(const char *path, char out[PATH_MAX])
 {
-    char parent[PATH_MAX], real[PATH_MAX];
+    char copy[PATH_MAX], real[PATH_MAX];
+    const char *parent;
     size_t size = strlen(path);
 
     while (size > 1 && path[size - 1] == '/')
@@ -122,14 +136,12 @@ bool hush_mounts_resolve_parent(const char *path, char out[PATH_MAX])
         errno = ENAMETOOLONG;
         return false;
     }
-    memcpy(parent, path, size);
-    parent[size] = '\0';
-    char *slash = strrchr(parent, '/');
-    const char *name = slash == NULL ? parent : slash + 1;
-    if (slash != NULL)
-        *slash = '\0';
-    const char *above = slash == NULL ? "." : parent[0] == '\0' ? "/" : parent;
-    if (realpath(above, real) == NULL)
+    memcpy(copy, path, size);
+    copy[size] = '\0';
+    const char *name = last_name(copy, &parent);
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return realpath(path, out) != NULL;
+    if (realpath(parent, real) == NULL)
         return false;
     const bool top = strcmp(real, "/") == 0;
     const int written = snprintf(out, PATH_MAX, "%s/%s", top ? "" : real, name);

@@ -5,7 +5,8 @@
  *
  *   raw path       segments are split at '/'; an empty segment (leading, trailing, double slash) is
  *                  shown as "%", since "%" alone is no other escape.
- *   shown          %XX (upper-case hex) for: '%' itself, bytes 0x01..0x1f and 0x7f, the first '.' of
+ *   shown          %XX (upper-case hex) for: '%' itself, bytes 0x01..0x1f and 0x7f, the first '.'
+ * of
  *                  "." and "..", of names that begin with ".hushfs", and of ".json" and ".value"
  *                  (they are ours), and every byte of an invalid UTF-8 sequence.
  *   too long       a segment over 255 bytes when shown cannot be a file name: HUSH_NAME_TOO_LONG.
@@ -19,8 +20,8 @@
 enum { HUSH_NAME_MAX = 255 };
 
 /*
- * Show one raw segment of size bytes. Returns the length of what was written to out (NUL-terminated),
- * or 0 if it does not fit in a file name or contains NUL or '/'.
+ * Show one raw segment of size bytes. Returns the length of what was written to out
+ * (NUL-terminated), or 0 if it does not fit in a file name or contains NUL or '/'.
  */
 size_t hush_name_show(const char *raw, size_t size, char out[HUSH_NAME_MAX + 1]);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ops.c - the FUSE operations: unpack, ask, reply. What may wait is in decide.c. All of it runs in the
- * loop's thread, which never blocks (I1).
+ * ops.c - the FUSE operations: unpack, ask, reply. What may wait is in decide.c. All of it runs in
+ * the loop's thread, which never blocks (I1).
  */
 #include "ops.h"
 
@@ -92,7 +92,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     hush_gate_enter(fuse_req_userdata(req), req, HUSH_REQ_OPENDIR, ino, fi->flags);
 }
 
-/* -- READ --------------------------------------------------------------------------------------- */
+/* -- READ -------------------------------------------------------------------------------------- */
 
 /* The part of a value that was asked for. */
 struct piece {
@@ -123,23 +123,20 @@ static void reply_piece(struct hush_fs *fs, fuse_req_t req, struct piece p)
     hush_wipe(fs->bounce, p.size);
 }
 
-static void read_dot(struct hush_fs *fs, fuse_req_t req, fuse_ino_t ino, uint64_t handle, size_t size,
-                     off_t offset)
+static void read_dot(struct hush_fs *fs, fuse_req_t req, fuse_ino_t ino, uint64_t handle,
+                     size_t size, off_t offset)
 {
     const struct hush_handle *h;
-    char *text = NULL;
-    size_t have = 0;
     struct piece p;
 
     pthread_mutex_lock(&fs->lock);
     h = hush_handle_find(fs, handle);
-    if (h == NULL)
-        text = hush_dot_text(fs, ino, &have);
+    if (h == NULL) /* `open = kernel`, or opened before a takeover */
+        h = hush_dot_kept(fs, ino, offset == 0);
     pthread_mutex_unlock(&fs->lock);
-    /* A handle's text is freed by this thread only. */
-    p = h != NULL ? piece_of(h->text, h->size, size, offset) : piece_of(text, have, size, offset);
+    /* This thread alone frees a text. */
+    p = h != NULL ? piece_of(h->text, h->size, size, offset) : piece_of(NULL, 0, size, offset);
     fuse_reply_buf(req, (const char *)p.bytes, p.size);
-    free(text);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
@@ -184,7 +181,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     fuse_reply_err(req, 0);
 }
 
-/* -- The rest ----------------------------------------------------------------------------------- */
+/* -- The rest ---------------------------------------------------------------------------------- */
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
@@ -251,13 +248,16 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
     (void)flags;
     if (fuse_req_ctx(req)->pid == atomic_load(&fs->state->mover_pid) && parent == newparent) {
         pthread_mutex_lock(&fs->lock);
-        err = hush_rotate_renamed(fs, name, newname);
+        err = 0; /* a dead worker switched, and died before it said so */
+        if (hush_session_apply_once(fs->session, hush_session_unique(fs->session)))
+            err = hush_rotate_renamed(fs, name, newname);
         pthread_mutex_unlock(&fs->lock);
     }
     fuse_reply_err(req, err);
     hush_gate_answer_woken(fs);
 }
 
+// NOLINTNEXTLINE(readability-function-size): libfuse's parameters
 static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
                      struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
                      size_t out_size)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ops.h - the FUSE operations of the mount. Their userdata is struct hush_fs; all run in the loop. */
+/* ops.h - the FUSE operations of the mount. Their userdata is struct hush_fs; all run in the loop.
+ */
 #ifndef HUSH_OPS_H
 #define HUSH_OPS_H
 

@@ -17,13 +17,14 @@
 
 /* Descriptors of the keeper's children. */
 enum {
-    HUSH_FD_FUSE = 3,  /* worker, mover: /dev/fuse (the mover only writes notifications) */
-    HUSH_FD_STATE = 4, /* worker: struct hush_state */
-    HUSH_FD_ARENA = 5, /* worker: lockmem of the arena */
-    HUSH_FD_MOVER = 6, /* worker, mover: each its end of the SOCK_SEQPACKET pair */
-    HUSH_FD_ENV = 7,   /* worker: hush_environ_map() */
+    HUSH_FD_FUSE = 3,   /* worker, mover: /dev/fuse (the mover only writes notifications) */
+    HUSH_FD_STATE = 4,  /* worker: struct hush_state */
+    HUSH_FD_ARENA = 5,  /* worker: lockmem of the arena */
+    HUSH_FD_MOVER = 6,  /* worker, mover: each its end of the SOCK_SEQPACKET pair */
+    HUSH_FD_ENV = 7,    /* worker: hush_environ_map() */
     HUSH_FD_CONFIG = 8, /* worker: text of hush_config_write(), read from offset 0 with pread */
-    HUSH_FD_READY = 9, /* worker: one byte 'R' once the mount answers, at every start (EPIPE is fine), then closed */
+    HUSH_FD_READY = 9,  /* worker: one byte 'R' once the mount answers, at every start (EPIPE is
+                           fine), then closed */
     HUSH_FD_CLONE = 10, /* mover: O_PATH of the writable clone of the mount, or absent */
 };
 
@@ -31,40 +32,40 @@ enum {
 enum {
     HUSH_EXIT_UNMOUNTED = 0, /* the connection ended: all end */
     HUSH_EXIT_CONFIG = 3,    /* cannot start with this configuration: all end if it never served */
-    HUSH_EXIT_RELOAD = 74,     /* read the configuration again, then start another one */
+    HUSH_EXIT_RELOAD = 74,   /* read the configuration again, then start another one */
     HUSH_EXIT_RESTART = 75,  /* start another one at once (EX_TEMPFAIL) */
 };
 
-/* -- Worker to mover and back: one packet each way per command ----------------------------------- */
+/* -- Worker to mover and back: one packet each way per command --------------------------------- */
 
 enum hush_move {
-    HUSH_MOVE_HELLO,      /* mover to worker, first thing: commands without an answer are lost */
-    HUSH_MOVE_REPLACE,    /* renameat2(dir/from, dir/to); flags = RENAME_EXCHANGE for directories */
+    HUSH_MOVE_HELLO,   /* mover to worker, first thing: commands without an answer are lost */
+    HUSH_MOVE_REPLACE, /* renameat2(dir/from, dir/to); flags = RENAME_EXCHANGE for directories */
     HUSH_MOVE_INVAL_INODE, /* FUSE_NOTIFY_INVAL_INODE ino, offset */
     HUSH_MOVE_INVAL_ENTRY, /* FUSE_NOTIFY_INVAL_ENTRY ino = parent, to = name */
-    HUSH_MOVE_DELETE,     /* FUSE_NOTIFY_DELETE ino = parent, child, to = name */
+    HUSH_MOVE_DELETE,      /* FUSE_NOTIFY_DELETE ino = parent, child, to = name */
 };
 
 struct hush_move_packet {
-    uint64_t id;    /* echoed in the answer; a new worker begins far from an old one's */
-    uint64_t ino;   /* node id */
-    uint64_t child; /* node id */
-    int64_t offset; /* INVAL_INODE: 0: attributes and pages; -1: attributes only */
-    uint32_t op;    /* enum hush_move */
-    uint32_t flags; /* REPLACE: for renameat2() */
-    int32_t error;  /* in the answer: 0 or an errno */
-    pid_t pid;      /* HELLO: the mover's */
+    uint64_t id;        /* echoed in the answer; a new worker begins far from an old one's */
+    uint64_t ino;       /* node id */
+    uint64_t child;     /* node id */
+    int64_t offset;     /* INVAL_INODE: 0: attributes and pages; -1: attributes only */
+    uint32_t op;        /* enum hush_move */
+    uint32_t flags;     /* REPLACE: for renameat2() */
+    int32_t error;      /* in the answer: 0 or an errno */
+    pid_t pid;          /* HELLO: the mover's */
     char dir[PATH_MAX]; /* REPLACE: directory below the mount, "" for the top; no ".." */
     char from[256];
     char to[256];
 };
 
-/* -- The state: shared memory of keeper and workers, survives both of the others ----------------- */
+/* -- The state: shared memory of keeper and workers, survives both of the others --------------- */
 
 enum {
-    HUSH_STATE_MAGIC = 0x48555331, /* "HUS1"; another layout, another number */
+    HUSH_STATE_MAGIC = 0x48555331,       /* "HUS1"; another layout, another number */
     HUSH_STAGE_SIZE = 132 * 1024 + 4096, /* the largest request: max_write 128 KiB and headers */
-    HUSH_SLOT_SIZE = 624,     /* RENAME with two names of 255 bytes fits */
+    HUSH_SLOT_SIZE = 624,                /* RENAME with two names of 255 bytes fits */
     HUSH_SLOTS = 16384,
     HUSH_BIG_SIZE = 17 * 1024, /* IOCTL with the largest argument fits; longer: see session.h */
     HUSH_BIG_SLOTS = 16,
@@ -74,7 +75,7 @@ enum {
     HUSH_RELOAD_TEXT = 1024,
     /* What the death of a worker adds to the suspicion against each request that it had begun, and
      * when a request is answered EIO instead of being begun again. */
-    HUSH_SUSPECT_KILLED = 1,  /* SIGKILL, SIGTERM, or an exit with a status from above */
+    HUSH_SUSPECT_KILLED = 1,   /* SIGKILL, SIGTERM, or an exit with a status from above */
     HUSH_SUSPECT_CRASHED = 32, /* anything else: two crashes are enough */
     HUSH_SUSPECT_LIMIT = 64,
 };
@@ -106,14 +107,16 @@ struct hush_state {
     _Atomic pid_t mover_pid;
     _Atomic uint32_t worker_generation; /* 1 for the first; set by the keeper before each exec */
     _Atomic uint32_t config_generation; /* 1 for the first configuration; set by the keeper */
-    _Atomic uint32_t suspicion; /* HUSH_SUSPECT_*: how the worker before died; set before each exec */
+    _Atomic uint32_t
+        suspicion; /* HUSH_SUSPECT_*: how the worker before died; set before each exec */
     struct hush_reload reload;
-    uint64_t key[2];  /* random: for node ids and names' hashes; the same in every worker */
+    uint64_t key[2]; /* random: for node ids and names' hashes; the same in every worker */
     uint64_t started_ns;
     uint32_t open_mode;     /* of the worker that answered INIT: the kernel holds it to that */
     uint32_t served_config; /* config_generation of the worker that served last; 0: none did */
     char mount_path[PATH_MAX];
-    _Atomic uint32_t stage_busy; /* read(2) lands in stage: no instant at which only a dead process had it */
+    _Atomic uint32_t
+        stage_busy; /* read(2) lands in stage: no instant at which only a dead process had it */
     _Atomic uint32_t stage_applied; /* as hush_slot.applied, for a FORGET, which stays in stage */
     unsigned char stage[HUSH_STAGE_SIZE];
     struct hush_slot slots[HUSH_ALL_SLOTS]; /* the first HUSH_SLOTS: small; then the big ones */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * readdir.c - READDIR: from the listing that OPENDIR pinned, or, for a handle of a dead worker, from
- * what is known now; never waits, never fetches a value. Called by ops.c.
+ * readdir.c - READDIR: from the listing that OPENDIR pinned, or, for a handle of a dead worker,
+ * from what is known now; never waits, never fetches a value. Called by ops.c.
  */
 #include "dotfiles.h"
 #include "handle.h"
@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { DOTS = 2 }; /* "." and ".." come first, at offsets 1 and 2 */
 
 /* One reply being filled. */
 struct fill {
@@ -47,33 +49,49 @@ static bool shown_as_directory(struct hush_fs *fs, const struct hush_node *dir,
     return settings.as == HUSH_AS_DIRECTORY;
 }
 
-static void fill_listing(struct hush_fs *fs, struct fill *f, const struct hush_node *dir,
-                         const struct hush_listing *l, off_t offset)
+/* A folder that is a secret, too, shows that as .value. */
+static bool has_own_value(struct hush_fs *fs, const struct hush_node *dir)
 {
-    for (size_t i = (size_t)offset; i < l->count; i++) {
+    const char *slash = dir->path != NULL ? strrchr(dir->path, '/') : NULL;
+    const struct hush_node *parent;
+    char path[PATH_MAX];
+
+    if (slash == NULL)
+        return false;
+    (void)snprintf(path, sizeof(path), "%.*s", (int)(slash - dir->path), dir->path);
+    parent = hush_tree_path_find(fs, path, HUSH_NODE_DIR, false);
+    return parent != NULL && (hush_listing_kinds(parent->listing, slash + 1) & HUSH_IS_SECRET) != 0;
+}
+
+static void fill_listing(struct hush_fs *fs, struct fill *f, const struct hush_node *dir,
+                         const struct hush_listing *l, size_t first)
+{
+    for (size_t i = first; i < l->count; i++) {
         const struct hush_listed *entry = &l->entries[i];
 
         /* The node id is settled by a lookup; any number but 0 will do here. */
         if (!fill_add(f, entry->name, dir->ino + i + 1, shown_as_directory(fs, dir, entry),
-                      (off_t)i + 1))
+                      (off_t)(DOTS + i + 1)))
             return;
     }
+    if (first <= l->count && has_own_value(fs, dir))
+        (void)fill_add(f, ".value", dir->ino + l->count + 1, false, (off_t)(DOTS + l->count + 1));
 }
 
-static void fill_version(struct fill *f, const struct hush_snapshot *s, off_t offset)
+static void fill_version(struct fill *f, const struct hush_snapshot *s, size_t first)
 {
-    for (size_t i = (size_t)offset + 1; i < s->node_count; i++)
-        if (!fill_add(f, s->nodes[i].name, s->nodes[i].ino, false, (off_t)i))
+    for (size_t i = first + 1; i < s->node_count; i++)
+        if (!fill_add(f, s->nodes[i].name, s->nodes[i].ino, false, (off_t)(DOTS + i)))
             return;
 }
 
-static void fill_dots(struct fill *f, off_t offset)
+static void fill_control(struct fill *f, size_t first)
 {
     uint64_t ino;
     const char *name;
 
-    for (size_t i = (size_t)offset; (name = hush_dot_name(i, &ino)) != NULL; i++)
-        if (!fill_add(f, name, ino, false, (off_t)i + 1))
+    for (size_t i = first; (name = hush_dot_name(i, &ino)) != NULL; i++)
+        if (!fill_add(f, name, ino, false, (off_t)(DOTS + i + 1)))
             return;
 }
 
@@ -81,24 +99,27 @@ static void fill_dots(struct fill *f, off_t offset)
 static int fill_directory(struct hush_fs *fs, struct fill *f, uint64_t ino, uint64_t handle,
                           off_t offset)
 {
+    static const char *const dots[DOTS] = {".", ".."};
     struct hush_node *dir = hush_tree_find(fs, ino);
     struct hush_handle *h = hush_handle_find(fs, handle);
-    struct hush_listing *l;
+    struct hush_listing *l = NULL;
+    size_t first = offset > DOTS ? (size_t)offset - DOTS : 0;
 
     if (dir == NULL)
         return ESTALE;
-    if (dir->kind == HUSH_NODE_VERSION) {
-        fill_version(f, dir->snapshot, offset);
-        return 0;
-    }
-    if (ino == HUSH_INO_CONTROL) {
-        fill_dots(f, offset);
-        return 0;
-    }
-    l = h != NULL ? h->listing : dir->listing;
-    if (l == NULL)
+    if (dir->kind == HUSH_NODE_DIR || dir->kind == HUSH_NODE_ROOT)
+        l = h != NULL ? h->listing : dir->listing;
+    if (l == NULL && dir->kind != HUSH_NODE_VERSION && ino != HUSH_INO_CONTROL)
         return EIO; /* never an empty listing for a failure */
-    fill_listing(fs, f, dir, l, offset);
+    for (off_t i = offset; i < DOTS; i++)
+        if (!fill_add(f, dots[i], dir->ino, true, i + 1))
+            return 0;
+    if (l != NULL)
+        fill_listing(fs, f, dir, l, first);
+    else if (dir->kind == HUSH_NODE_VERSION)
+        fill_version(f, dir->snapshot, first);
+    else
+        fill_control(f, first);
     return 0;
 }
 

@@ -120,26 +120,39 @@ static bool options_have(const struct hush_reference *ref, const char *name)
     return false;
 }
 
-/* query is cut up. NULL: good; else what is wrong with it. */
+static bool option_name_is_good(const char *name)
+{
+    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+
+    return *name != '\0' && strspn(name, good) == strlen(name);
+}
+
+/* NAME=VALUE, which is cut up. NULL: good; else what is wrong with it. */
+static const char *option_parse(struct hush_reference *ref, char *pair)
+{
+    char *value = pair;
+    const char *name = strsep(&value, "=");
+
+    if (!option_name_is_good(name))
+        return "has an option with an invalid name";
+    if (value != NULL && !decode(value))
+        return "has an invalid '%' escape in an option";
+    if (options_have(ref, name) || ref->option_count >= OPTIONS_MAX)
+        return "has an option twice, or too many";
+    if (!options_add(ref, name, value == NULL ? "" : value))
+        return "does not fit in memory";
+    return NULL;
+}
+
+/* The same for all of query. */
 static const char *options_parse(struct hush_reference *ref, char *query)
 {
-    for (char *rest = query, *pair; (pair = strsep(&rest, "&")) != NULL;) {
-        char *value = pair;
-        const char *name = strsep(&value, "=");
-        if (*pair == '\0' && value == NULL)
-            continue;
-        if (*name == '\0' ||
-            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") !=
-                strlen(name))
-            return "has an option with an invalid name";
-        if (value != NULL && !decode(value))
-            return "has an invalid '%' escape in an option";
-        if (options_have(ref, name) || ref->option_count >= OPTIONS_MAX)
-            return "has an option twice, or too many";
-        if (!options_add(ref, name, value == NULL ? "" : value))
-            return "does not fit in memory";
-    }
-    return NULL;
+    const char *wrong = NULL;
+
+    for (char *rest = query, *pair; wrong == NULL && (pair = strsep(&rest, "&")) != NULL;)
+        if (*pair != '\0')
+            wrong = option_parse(ref, pair);
+    return wrong;
 }
 
 /* Split path, which is cut up, at its slashes; empty segments do not count. NULL: good. */
@@ -162,7 +175,7 @@ static const char *segments_split(char *path, char *segments[SEGMENTS_MAX], size
 
 static char *segments_join(char *const segments[], size_t count, size_t size)
 {
-    char *text = malloc(size + 1);
+    char *text = calloc(1, size + 1);
     char *end = text;
 
     for (size_t i = 0; text != NULL && i < count; i++) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reference.h - {vault://PREFIX/RESOURCE[/KEY][/][?opt=val&…][#VERSION]}, as Kong reads it
- * (https://developer.konghq.com/gateway/entities/vault/, kong/pdk/vault.lua), less what is not worth
- * copying: segments are decoded once, '+' is a plus, ';' is a character, a host is a name only.
- * Pure.
+ * (https://developer.konghq.com/gateway/entities/vault/, kong/pdk/vault.lua), less what is not
+ * worth copying: segments are decoded once, '+' is a plus, ';' is a character, a host is a name
+ * only. Pure.
  */
 #ifndef HUSH_REFERENCE_H
 #define HUSH_REFERENCE_H
@@ -18,7 +18,7 @@ struct hush_reference {
     char *version;  /* NULL: current */
     struct hush_reference_option {
         char *name, *value;
-    } *options;
+    } * options;
     size_t option_count;
 };
 

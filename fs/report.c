@@ -41,8 +41,8 @@ static uint64_t item_readers(const struct hush_item *item)
     const struct hush_snapshot *s;
     uint64_t n = item->current != NULL ? item->current->record->nopen : 0;
 
-    DL_FOREACH (item->old, s)
-        n += s->record->nopen;
+    DL_FOREACH(item->old, s)
+    n += s->record->nopen;
     return n;
 }
 
@@ -52,7 +52,7 @@ static void json_item(struct hush_text *text, const struct hush_item *item, uint
     hush_json_string(text, "path", item->path);
     hush_json_string(text, "state", item_state(item, now_ns));
     if (item->current != NULL) {
-        hush_json_string(text, "version", item->current->value.meta.version.text);
+        hush_json_string(text, "version", item->current->record->latest.text);
         hush_json_u64(text, "age_ms", item_age_ms(item, now_ns));
         hush_json_u64(text, "expires_ms", item_left_ms(item, now_ns));
     }
@@ -132,7 +132,7 @@ static void text_item(struct hush_text *text, const struct hush_item *item, uint
     if (item->current != NULL)
         hush_text_printf(text, " age %" PRIu64 " s, asked again in %" PRIu64 " s, version %s",
                          item_age_ms(item, now_ns) / 1000, item_left_ms(item, now_ns) / 1000,
-                         item->current->value.meta.version.text);
+                         item->current->record->latest.text);
     if (item->status != HUSH_OK)
         hush_text_printf(text, " (%s%s%s)", hush_status_text(item->status),
                          item->detail != NULL ? ": " : "",

@@ -18,12 +18,12 @@
 #include <sys/socket.h>
 
 enum {
-    RENAME_WAIT_MS = 500, /* then the worker switches by itself */
+    RENAME_WAIT_MS = 500,  /* then the worker switches by itself */
     ANSWER_WAIT_MS = 2000, /* then the mover's next command is sent */
     ANSWER_SLICE_MS = 100, /* and how soon a worker that ends stops waiting */
 };
 
-/* -- Commands ----------------------------------------------------------------------------------- */
+/* -- Commands ---------------------------------------------------------------------------------- */
 
 static struct hush_command *command(struct hush_fs *fs, enum hush_move op)
 {
@@ -48,14 +48,24 @@ static void inval_inode(struct hush_fs *fs, uint64_t ino, int64_t offset)
     c->packet.offset = offset;
 }
 
-static void inval_entry(struct hush_fs *fs, uint64_t parent, const char *name)
+static struct hush_command *inval_entry(struct hush_fs *fs, uint64_t parent, const char *name)
 {
     struct hush_command *c = parent != 0 ? command(fs, HUSH_MOVE_INVAL_ENTRY) : NULL;
 
     if (c == NULL)
-        return;
+        return NULL;
     c->packet.ino = parent;
     (void)snprintf(c->packet.to, sizeof(c->packet.to), "%s", name);
+    return c;
+}
+
+/* item's waiters are woken when c is done. NULL: at once. */
+static void wait_for(struct hush_item *item, struct hush_command *c)
+{
+    if (c != NULL)
+        c->path = strdup(item->path);
+    item->command = c != NULL && c->path != NULL ? c->packet.id : 0;
+    item->command_ns = hush_now_ns();
 }
 
 static const char *last_of(const char *path)
@@ -70,39 +80,39 @@ static void stage_name(const struct hush_snapshot *s, char *out, size_t size)
     (void)snprintf(out, size, HUSH_STAGE_PREFIX "%016" PRIx64, s->nodes[0].ino);
 }
 
-/* -- Showing ------------------------------------------------------------------------------------ */
+/* -- Showing ----------------------------------------------------------------------------------- */
 
-static bool ask_mover(struct hush_fs *fs, const struct hush_item *item)
+static struct hush_command *ask_mover(struct hush_fs *fs, const struct hush_item *item)
 {
     const char *name = last_of(item->path);
     struct hush_command *c;
 
     if (atomic_load(&fs->state->mover_pid) == 0)
-        return false;
+        return NULL;
     c = command(fs, HUSH_MOVE_REPLACE);
     if (c == NULL)
-        return false;
+        return NULL;
     if (item->staged->nodes[0].kind == HUSH_NODE_VERSION)
         c->packet.flags = RENAME_EXCHANGE; /* a replaced directory would be dead to its holders */
     (void)snprintf(c->packet.dir, sizeof(c->packet.dir), "%.*s", (int)(name - item->path - 1),
                    item->path);
     stage_name(item->staged, c->packet.from, sizeof(c->packet.from));
     (void)snprintf(c->packet.to, sizeof(c->packet.to), "%s", name);
-    return true;
+    return c;
 }
 
-bool hush_rotate_show(struct hush_fs *fs, struct hush_item *item)
+void hush_rotate_show(struct hush_fs *fs, struct hush_item *item)
 {
     /* Nobody can watch a name that the kernel does not know: its first version just appears. */
     bool known = item->current != NULL && hush_tree_parent_ino(fs, item->path) != 0 &&
                  item->current->nodes[0].kind == item->staged->nodes[0].kind;
+    struct hush_command *c = known ? ask_mover(fs, item) : NULL;
 
-    if (known && ask_mover(fs, item)) {
+    wait_for(item, c);
+    if (item->command == 0)
+        hush_item_commit(fs, item);
+    else
         pthread_cond_signal(&fs->timer);
-        return true;
-    }
-    hush_item_commit(fs, item);
-    return false;
 }
 
 /* The name that the old directory was exchanged to leads nowhere: without it the kernel can let the
@@ -112,7 +122,7 @@ static void drop_exchanged(struct hush_fs *fs, const struct hush_item *item)
     char name[64];
 
     stage_name(item->staged, name, sizeof(name));
-    inval_entry(fs, hush_tree_parent_ino(fs, item->path), name);
+    (void)inval_entry(fs, hush_tree_parent_ino(fs, item->path), name);
 }
 
 struct hush_node *hush_rotate_staged(struct hush_fs *fs, const char *name)
@@ -143,41 +153,59 @@ int hush_rotate_renamed(struct hush_fs *fs, const char *from, const char *to)
 
     if (item == NULL || strcmp(last_of(item->path), to) != 0)
         return ENOENT;
+    /* Switched already, since it came late: the kernel may as well. An exchange must not: if it
+     * comes a second time (a command is said again to a new mover) it would put the old one back.
+     */
     if (item->current == node->snapshot)
-        return 0; /* switched already: the kernel may as well */
+        return node->kind == HUSH_NODE_VERSION ? ENOENT : 0;
     if (item->staged != node->snapshot)
         return ENOENT;
     if (node->kind == HUSH_NODE_VERSION)
         drop_exchanged(fs, item);
-    hush_item_commit(fs, item);
-    hush_gate_wake_item(fs, item, HUSH_OK);
+    hush_item_commit(fs, item); /* its waiters: when the kernel has done its part, too */
     return 0;
+}
+
+static void show_without(struct hush_fs *fs, struct hush_item *item)
+{
+    if (item->staged != NULL) {
+        hush_item_commit(fs, item);
+        (void)inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path));
+    }
+    item->command = 0;
+    hush_gate_wake_settled(fs, item, item->status);
 }
 
 void hush_rotate_expire(struct hush_fs *fs, uint64_t now_ns)
 {
     uint64_t wait_ns = (uint64_t)RENAME_WAIT_MS * HUSH_NS_PER_MS;
 
-    for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next) {
-        if (item->staged == NULL || now_ns < item->staged_ns + wait_ns)
-            continue;
-        hush_item_commit(fs, item);
-        inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path));
-        hush_gate_wake_item(fs, item, HUSH_OK);
-    }
+    for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next)
+        if (item->command != 0 && now_ns >= item->command_ns + wait_ns)
+            show_without(fs, item);
 }
 
-void hush_rotate_forget(struct hush_fs *fs, const struct hush_item *item,
-                        const struct hush_snapshot *s)
+void hush_rotate_forget(struct hush_fs *fs, struct hush_item *item, const struct hush_snapshot *s)
 {
-    uint64_t parent = hush_tree_parent_ino(fs, item->path);
-
     if (s->record->nlookup == 0)
         return;
     for (size_t i = 0; i < s->node_count; i++)
         if (s->nodes[i].kind == HUSH_NODE_FILE)
             inval_inode(fs, s->nodes[i].ino, 0); /* its pages too */
-    inval_entry(fs, parent, last_of(item->path));
+    wait_for(item, inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path)));
+}
+
+void hush_rotate_forget_top(struct hush_fs *fs, const char *path)
+{
+    char top[HUSH_NAME_MAX + 1];
+
+    (void)snprintf(top, sizeof(top), "%.*s", (int)strcspn(path, "/"), path);
+    (void)inval_entry(fs, HUSH_INO_ROOT, top);
+}
+
+void hush_rotate_retell(struct hush_fs *fs, const struct hush_item *item)
+{
+    (void)inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path));
 }
 
 void hush_rotate_forget_all(struct hush_fs *fs)
@@ -185,7 +213,7 @@ void hush_rotate_forget_all(struct hush_fs *fs)
     for (struct hush_node *node = fs->nodes; node != NULL; node = node->hh.next)
         inval_inode(fs, node->ino, -1); /* attributes only */
     for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next)
-        inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path));
+        hush_rotate_retell(fs, item);
 }
 
 bool hush_rotate_idle(struct hush_fs *fs)
@@ -193,7 +221,7 @@ bool hush_rotate_idle(struct hush_fs *fs)
     return fs->commands == NULL && !fs->mover_busy;
 }
 
-/* -- The mover's client: waits on a socket, never in the kernel for our own answer ---------------- */
+/* -- The mover's client: waits on a socket, never in the kernel for our own answer ------------- */
 
 static bool readable(struct hush_fs *fs)
 {
@@ -233,8 +261,18 @@ static bool await_answer(struct hush_fs *fs, uint64_t id)
     }
 }
 
+/* What was said before this command: a new mover's HELLO, answers to a dead worker. */
+static void drain(struct hush_fs *fs)
+{
+    struct hush_move_packet old;
+
+    while (recv(fs->mover_fd, &old, sizeof(old), MSG_DONTWAIT) > 0)
+        continue;
+}
+
 static void carry_out(struct hush_fs *fs, const struct hush_command *c)
 {
+    drain(fs);
     for (int tries = 0; tries < 3; tries++) {
         if (send(fs->mover_fd, &c->packet, sizeof(c->packet), MSG_NOSIGNAL) < 0 && errno != EINTR) {
             hush_warning("cannot reach the mover: %m");
@@ -243,6 +281,22 @@ static void carry_out(struct hush_fs *fs, const struct hush_command *c)
         if (await_answer(fs, c->packet.id))
             return;
     }
+}
+
+static void command_free(struct hush_command *c)
+{
+    free(c->path);
+    free(c);
+}
+
+/* The kernel has done it, or will not: whoever waited for it may go on. */
+static void command_done(struct hush_fs *fs, struct hush_command *c)
+{
+    struct hush_item *item = c->path != NULL ? hush_item_find(fs, c->path) : NULL;
+
+    if (item != NULL && item->command == c->packet.id)
+        show_without(fs, item);
+    command_free(c);
 }
 
 static void *mover_thread(void *arg)
@@ -261,9 +315,12 @@ static void *mover_thread(void *arg)
         fs->mover_busy = true;
         pthread_mutex_unlock(&fs->lock);
         carry_out(fs, c);
-        free(c);
         pthread_mutex_lock(&fs->lock);
         fs->mover_busy = false;
+        command_done(fs, c);
+        pthread_mutex_unlock(&fs->lock);
+        hush_gate_answer_woken(fs);
+        pthread_mutex_lock(&fs->lock);
         pthread_cond_signal(&fs->timer); /* somebody may wait until all is done */
     }
     pthread_mutex_unlock(&fs->lock);
@@ -286,8 +343,9 @@ void hush_rotate_stop(struct hush_fs *fs)
     pthread_cond_broadcast(&fs->moves);
     pthread_mutex_unlock(&fs->lock);
     pthread_join(fs->mover_thread, NULL);
-    DL_FOREACH_SAFE (fs->commands, c, next) {
+    DL_FOREACH_SAFE(fs->commands, c, next)
+    {
         DL_DELETE(fs->commands, c);
-        free(c);
+        command_free(c);
     }
 }

@@ -9,8 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* -- Fields --------------------------------------------------------------------------------------
- */
+/* -- Fields ------------------------------------------------------------------------------------ */
 
 static const struct hush_field *field_find(const struct hush_value *value, const char *name)
 {
@@ -52,8 +51,7 @@ static enum hush_status part_get(struct hush_op *op, const struct hush_value *va
     return status;
 }
 
-/* -- Types of members ----------------------------------------------------------------------------
- */
+/* -- Types of members -------------------------------------------------------------------------- */
 
 /* The text was read by the JSON reader before, so this needs only to know where strings end. */
 struct scan {
@@ -91,6 +89,11 @@ static bool scan_to(struct scan *scan, char c)
     return false;
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 /* Does the value of member number index begin like a string? */
 static bool member_is_string(const struct hush_secret *text, size_t index)
 {
@@ -108,7 +111,7 @@ static bool member_is_string(const struct hush_secret *text, size_t index)
     if (!scan_to(&scan, ':'))
         return false;
     scan.at++;
-    while (scan.at < scan.end && memchr(" \t\r\n", *scan.at, 4) != NULL)
+    while (scan.at < scan.end && is_space(*scan.at))
         scan.at++;
     return scan.at < scan.end && *scan.at == '"';
 }
@@ -130,8 +133,7 @@ enum hush_status hush_select_string(struct hush_op *op, const struct hush_value 
     return status;
 }
 
-/* -- base64 --------------------------------------------------------------------------------------
- */
+/* -- base64 ------------------------------------------------------------------------------------ */
 
 /* -1: not of the alphabet. */
 static int sextet(uint8_t c)

@@ -28,6 +28,10 @@
 
 enum { SESSION_MAX_WRITE = 128 * 1024 }; /* a read needs max_write + 4096: the stage has it */
 
+/* FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36, Linux 6.6), in flags2: MAP_SHARED of a file that is read
+ * past the page cache. The headers of Debian 12 do not have it. */
+static const uint32_t ALLOW_MMAP = 1U << 4;
+
 struct hush_session {
     struct fuse_session *fuse;
     struct hush_state *state;
@@ -80,7 +84,7 @@ static bool session_is_forget(uint32_t opcode)
 
 static void stage_done(struct hush_session *s)
 {
-    atomic_store(&s->state->stage_busy, 0);
+    hush_journal_step(&s->state->stage_busy, 0);
 }
 
 /* Reply without asking the operations. A reply that nobody waits for any more is no failure. */
@@ -156,11 +160,11 @@ static ssize_t session_receive(struct hush_session *s, int fd, size_t size)
     ssize_t got;
     int err;
 
-    atomic_store(&s->stage_unique, 0); /* a FORGET: its handling is over */
+    hush_journal_step(&s->stage_unique, 0); /* a FORGET: its handling is over */
     stage_done(s);
     memset(state->stage, 0, sizeof(struct fuse_in_header));
-    atomic_store(&state->stage_applied, 0);
-    atomic_store(&state->stage_busy, 1);
+    hush_journal_step(&state->stage_applied, 0);
+    hush_journal_step(&state->stage_busy, 1);
     got = s->wire.read(s->wire.ctx, fd, state->stage,
                        size < HUSH_STAGE_SIZE ? size : HUSH_STAGE_SIZE);
     if (got > 0)
@@ -239,6 +243,10 @@ static void session_patch_init(struct hush_session *s, struct fuse_init_out *out
 
     memcpy(&in, s->state->init + sizeof(struct fuse_in_header), sizeof(in));
     out->flags |= in.flags & FUSE_PARALLEL_DIROPS;
+    if ((in.flags & FUSE_INIT_EXT) != 0 && (in.flags2 & ALLOW_MMAP) != 0) {
+        out->flags |= FUSE_INIT_EXT;
+        out->flags2 |= ALLOW_MMAP;
+    }
     if (out->max_write > SESSION_MAX_WRITE)
         out->max_write = SESSION_MAX_WRITE;
 }
@@ -254,7 +262,7 @@ static ssize_t session_answer_init(struct hush_session *s, int fd, struct iovec 
     ssize_t n;
 
     if (header->error != 0 || out == NULL ||
-        iov[1].iov_len < offsetof(struct fuse_init_out, time_gran))
+        iov[1].iov_len < offsetof(struct fuse_init_out, unused))
         return s->took_over ? iov_size(iov, count) : s->wire.writev(s->wire.ctx, fd, iov, count);
     session_patch_init(s, out);
     if (s->took_over) {
@@ -322,6 +330,7 @@ static bool session_open(struct hush_session *s, const struct fuse_lowlevel_ops 
     user->session = s;
     s->journal = hush_journal_open(s->state);
     s->fuse = s->journal == NULL ? NULL : fuse_session_new(&args, ops, ops_size, user);
+    fuse_opt_free_args(&args); /* libfuse has made a copy of its own */
     return s->fuse != NULL;
 }
 

@@ -44,8 +44,8 @@ struct hush_wire {
  * NULL: errno.
  */
 struct hush_session *hush_session_new(const struct fuse_lowlevel_ops *ops, size_t ops_size,
-                                      struct hush_session_user *user, int fd, struct hush_state *state,
-                                      const struct hush_wire *wire);
+                                      struct hush_session_user *user, int fd,
+                                      struct hush_state *state, const struct hush_wire *wire);
 
 /* Serve until the connection ends (0), hush_session_stop() (0) or an error (-errno). */
 int hush_session_loop(struct hush_session *session);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* -- Nodes -------------------------------------------------------------------------------------- */
+/* -- Nodes ------------------------------------------------------------------------------------- */
 
 static void node_init(struct hush_snapshot *s, struct hush_node *n, enum hush_node_kind kind,
                       int field)
@@ -32,7 +32,7 @@ static bool nodes_of_directory(struct hush_snapshot *s)
     node_init(s, &s->nodes[1], HUSH_NODE_FILE, HUSH_FIELD_WHOLE);
     s->nodes[1].name = strdup(s->value.fields != NULL ? ".json" : ".value");
     s->node_count = 2;
-    for (size_t i = 0; i < s->value.field_count; i++) {
+    for (size_t i = 0; s->value.fields != NULL && i < s->value.field_count; i++) {
         char shown[HUSH_NAME_MAX + 1];
         struct hush_node *n = &s->nodes[s->node_count];
         const char *raw = s->value.fields[i].name;
@@ -41,12 +41,11 @@ static bool nodes_of_directory(struct hush_snapshot *s)
             continue;
         node_init(s, n, HUSH_NODE_FILE, (int)i);
         n->name = strdup(shown);
+        if (n->name == NULL)
+            return false;
         s->node_count++;
     }
-    for (size_t i = 1; i < s->node_count; i++)
-        if (s->nodes[i].name == NULL)
-            return false;
-    return true;
+    return s->nodes[1].name != NULL;
 }
 
 static bool nodes_of_file(struct hush_snapshot *s)
@@ -88,7 +87,7 @@ static void nodes_add(struct hush_fs *fs, struct hush_snapshot *s)
         hush_tree_add(fs, &s->nodes[i]);
 }
 
-/* -- Records ------------------------------------------------------------------------------------ */
+/* -- Records ----------------------------------------------------------------------------------- */
 
 static size_t record_size(const struct hush_snapshot *s)
 {
@@ -160,12 +159,13 @@ static bool record_make(struct hush_fs *fs, struct hush_snapshot *s, uint32_t sa
     s->record->state = HUSH_SNAPSHOT_STAGED;
     s->record->ttl_ms = s->value.meta.ttl_ms;
     s->record->salt = salt;
+    s->record->latest = s->value.meta.version;
     hush_arena_publish(fs->arena, s->block);
     s->item->mtime_s = (time_t)s->record->mtime_s;
     return true;
 }
 
-/* -- Life --------------------------------------------------------------------------------------- */
+/* -- Life -------------------------------------------------------------------------------------- */
 
 struct hush_snapshot *hush_snapshot_new(struct hush_fs *fs, struct hush_item *item,
                                         struct hush_value *value, uint64_t now_ns)
@@ -211,13 +211,11 @@ void hush_snapshot_free(struct hush_fs *fs, struct hush_snapshot *s)
     free(s);
 }
 
-bool hush_snapshot_alive(const struct hush_fs *fs, const struct hush_snapshot *s)
+bool hush_snapshot_alive(const struct hush_snapshot *s)
 {
-    if (s->record->nopen > 0)
-        return true;
-    /* Without OPEN, or through a descriptor of a directory, nodes are all that says it is in use. */
-    return s->record->nlookup > 0 &&
-           (fs->open_mode == HUSH_OPEN_KERNEL || s->nodes[0].kind == HUSH_NODE_VERSION);
+    /* Once it is superseded the kernel forgets a node as soon as nothing refers to it: no
+     * descriptor, no mapping, no bind mount, nobody whose directory it is. */
+    return s->record->nopen > 0 || s->record->nlookup > 0;
 }
 
 bool hush_snapshot_same(const struct hush_snapshot *s, const struct hush_value *value)
@@ -275,7 +273,7 @@ struct hush_secret *hush_snapshot_bytes(const struct hush_node *node)
     return node->field == HUSH_FIELD_WHOLE ? value->secret : value->fields[node->field].value;
 }
 
-/* -- Takeover ----------------------------------------------------------------------------------- */
+/* -- Takeover ---------------------------------------------------------------------------------- */
 
 /* The parts of a record, if they lie within its size bytes. */
 struct parts {
@@ -383,23 +381,11 @@ fail:
     return NULL;
 }
 
-struct found {
+/* The blocks of all values that belong to a snapshot, sorted. */
+struct owned {
+    struct hush_fs *fs;
     hush_block *blocks;
     size_t count, room;
-    enum hush_block_type type;
-};
-
-static void collect(void *ctx, hush_block block, enum hush_block_type type)
-{
-    struct found *f = ctx;
-
-    if (type == f->type && f->count < f->room)
-        f->blocks[f->count++] = block;
-}
-
-struct sweep {
-    struct hush_fs *fs;
-    struct found owned;
 };
 
 static int compare_blocks(const void *a, const void *b)
@@ -409,56 +395,81 @@ static int compare_blocks(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* A value whose record is gone, or never came. */
-static void sweep_one(void *ctx, hush_block block, enum hush_block_type type)
+static void own_value(struct owned *o, struct hush_secret *value)
 {
-    struct sweep *sweep = ctx;
-
-    if (type == HUSH_BLOCK_VALUE && bsearch(&block, sweep->owned.blocks, sweep->owned.count,
-                                            sizeof(block), compare_blocks) == NULL)
-        hush_arena_release(sweep->fs->arena, block);
+    if (o->count < o->room)
+        o->blocks[o->count++] = hush_secret_publish(value);
 }
 
-static void own(struct found *f, const struct hush_snapshot *s)
+static void own(struct owned *o, const struct hush_snapshot *s)
 {
     if (s == NULL)
         return;
-    collect(f, hush_secret_publish(s->value.secret), HUSH_BLOCK_VALUE);
+    own_value(o, s->value.secret);
     for (size_t i = 0; i < s->value.field_count; i++)
-        collect(f, hush_secret_publish(s->value.fields[i].value), HUSH_BLOCK_VALUE);
+        own_value(o, s->value.fields[i].value);
 }
 
-static void sweep_values(struct hush_fs *fs, struct found *f)
+/* A value whose record is gone, or never came. */
+static void sweep(void *ctx, hush_block block, enum hush_block_type type)
 {
-    struct sweep sweep = {.fs = fs, .owned = {.blocks = f->blocks, .room = f->room}};
+    const struct owned *o = ctx;
 
-    sweep.owned.type = HUSH_BLOCK_VALUE;
+    if (type == HUSH_BLOCK_VALUE &&
+        bsearch(&block, o->blocks, o->count, sizeof(block), compare_blocks) == NULL)
+        hush_arena_release(o->fs->arena, block);
+}
+
+static void sweep_values(struct hush_fs *fs)
+{
+    struct owned o = {.fs = fs, .room = hush_arena_usage(fs->arena).blocks};
+
+    o.blocks = calloc(o.room + 1, sizeof(*o.blocks));
+    if (o.blocks == NULL)
+        return;
     for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next) {
         const struct hush_snapshot *old;
 
-        own(&sweep.owned, item->current);
-        own(&sweep.owned, item->staged);
-        DL_FOREACH (item->old, old)
-            own(&sweep.owned, old);
+        own(&o, item->current);
+        own(&o, item->staged);
+        DL_FOREACH(item->old, old)
+        own(&o, old);
     }
-    qsort(sweep.owned.blocks, sweep.owned.count, sizeof(*sweep.owned.blocks), compare_blocks);
-    hush_arena_walk(fs->arena, sweep_one, &sweep);
+    qsort(o.blocks, o.count, sizeof(*o.blocks), compare_blocks);
+    hush_arena_walk(fs->arena, sweep, &o);
+    free(o.blocks);
+}
+
+/* What nobody can ask for any more, or was only waiting for its last reader when the worker died.
+ * An item whose instance is configured no more serves its open files alone. */
+static void reap_all(struct hush_fs *fs)
+{
+    struct hush_item *item, *next_item;
+
+    HASH_ITER(hh, fs->items, item, next_item)
+    {
+        struct hush_snapshot *s, *next;
+
+        if (item->instance == NULL)
+            hush_item_drop(fs, item);
+        DL_FOREACH_SAFE(item->old, s, next)
+        hush_item_reap(fs, s);
+        hush_item_put(fs, item, hush_now_ns());
+    }
 }
 
 void hush_snapshot_adopt_all(struct hush_fs *fs)
 {
-    struct found f = {.room = hush_arena_usage(fs->arena).blocks, .type = HUSH_BLOCK_SNAPSHOT};
+    size_t count;
+    hush_block *blocks = hush_tree_blocks(fs, HUSH_BLOCK_SNAPSHOT, &count);
 
-    f.blocks = calloc(f.room + 1, sizeof(*f.blocks));
-    if (f.blocks == NULL)
-        return; /* an empty cache is a correct one */
-    hush_arena_walk(fs->arena, collect, &f);
-    for (size_t i = 0; i < f.count; i++) {
-        struct hush_snapshot *s = adopt(fs, f.blocks[i]);
+    for (size_t i = 0; i < count; i++) {
+        struct hush_snapshot *s = adopt(fs, blocks[i]);
 
         if (s != NULL)
             adopt_place(fs, s);
     }
-    sweep_values(fs, &f);
-    free(f.blocks);
+    free(blocks);
+    sweep_values(fs);
+    reap_all(fs);
 }

@@ -23,7 +23,7 @@ struct hush_snapshot_record {
     int64_t modified_s;
     uint64_t nlookup; /* of all its nodes */
     uint32_t nopen;
-    uint32_t state; /* enum hush_snapshot_state */
+    uint32_t state;  /* enum hush_snapshot_state */
     uint32_t ttl_ms; /* the backend's own; 0: says nothing */
     uint32_t salt;   /* tells node ids apart where path and version are the same */
     hush_block secret;
@@ -32,6 +32,9 @@ struct hush_snapshot_record {
     uint32_t version_size;
     uint32_t versioned; /* of the item */
     uint32_t unused;
+    /* What the backend calls these bytes now: a value that is written again unchanged stays the
+     * same version here, with its node ids. */
+    struct hush_version latest;
 };
 
 struct hush_snapshot_field {
@@ -50,7 +53,7 @@ struct hush_snapshot *hush_snapshot_new(struct hush_fs *fs, struct hush_item *it
 void hush_snapshot_free(struct hush_fs *fs, struct hush_snapshot *s);
 
 /* May the kernel still ask for it? */
-bool hush_snapshot_alive(const struct hush_fs *fs, const struct hush_snapshot *s);
+bool hush_snapshot_alive(const struct hush_snapshot *s);
 
 /* Same bytes, same fields? */
 bool hush_snapshot_same(const struct hush_snapshot *s, const struct hush_value *value);

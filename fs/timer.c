@@ -14,29 +14,29 @@
 #include <time.h>
 
 enum {
-    SWEEP_MS = 1000,  /* how often all items are looked at */
-    ACTIVE_MS = 50,   /* while a rename is awaited */
+    SWEEP_MS = 1000,   /* how often all items are looked at */
+    ACTIVE_MS = 50,    /* while a rename is awaited */
     FORGET_MS = 60000, /* an unused name without a value */
 };
 
 /* Before its ttl ends, between 75 and 90 % of it: no two at once, no reader waits. */
-static uint64_t refresh_at(const struct hush_fs *fs, const struct hush_item *item)
+static uint64_t refresh_at(const struct hush_item *item)
 {
     uint64_t fetched = item->current->record->fetched_ns;
     uint64_t ttl = hush_snapshot_fresh_until(item->current) - fetched;
-    uint64_t part = (hush_gate_item_id(fs, item) >> 8) % 16;
+    uint64_t part = (item->id >> 8) % 16;
 
     return fetched + ttl / 100 * (75 + part);
 }
 
-static bool is_hot(const struct hush_fs *fs, const struct hush_item *item, uint64_t now_ns)
+static bool is_hot(const struct hush_item *item, uint64_t now_ns)
 {
     const struct hush_snapshot *s = item->current;
 
     return item->job == NULL && item->staged == NULL && item->instance != NULL &&
            item->settings.ttl_ms >= 1000 && item->used_ns > s->record->fetched_ns &&
            (item->instance->config->ops->flags & HUSH_ONE_SECRET_PER_READ) == 0 &&
-           now_ns >= item->retry_ns && now_ns >= refresh_at(fs, item);
+           now_ns >= item->retry_ns && now_ns >= refresh_at(item);
 }
 
 static void sweep_item(struct hush_fs *fs, struct hush_item *item, uint64_t now_ns)
@@ -48,7 +48,7 @@ static void sweep_item(struct hush_fs *fs, struct hush_item *item, uint64_t now_
     }
     if (now_ns >= hush_snapshot_stale_until(item->current))
         hush_item_drop(fs, item);
-    else if (is_hot(fs, item, now_ns))
+    else if (is_hot(item, now_ns))
         (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND);
 }
 
@@ -56,14 +56,14 @@ static void sweep(struct hush_fs *fs, uint64_t now_ns)
 {
     struct hush_item *item, *next;
 
-    HASH_ITER (hh, fs->items, item, next)
-        sweep_item(fs, item, now_ns);
+    HASH_ITER(hh, fs->items, item, next)
+    sweep_item(fs, item, now_ns);
 }
 
-static bool any_staged(const struct hush_fs *fs)
+static bool any_awaited(const struct hush_fs *fs)
 {
     for (const struct hush_item *item = fs->items; item != NULL; item = item->hh.next)
-        if (item->staged != NULL)
+        if (item->command != 0)
             return true;
     return false;
 }
@@ -76,7 +76,7 @@ static void rest(struct hush_fs *fs, uint64_t now_ns, uint64_t sweep_ns)
 
     if (fs->parked != NULL && fs->parked->deadline_ns < until)
         until = fs->parked->deadline_ns;
-    if ((any_staged(fs) || fs->reload_req != NULL) &&
+    if ((any_awaited(fs) || fs->reload_req != NULL) &&
         now_ns + (uint64_t)ACTIVE_MS * HUSH_NS_PER_MS < until)
         until = now_ns + (uint64_t)ACTIVE_MS * HUSH_NS_PER_MS;
     if (until <= now_ns)
@@ -89,6 +89,13 @@ static void rest(struct hush_fs *fs, uint64_t now_ns, uint64_t sweep_ns)
         end.tv_sec++;
     }
     (void)pthread_cond_clockwait(&fs->timer, &fs->lock, CLOCK_MONOTONIC, &end);
+}
+
+static bool reload_is_over(const struct hush_fs *fs)
+{
+    const struct hush_reload *reload = &fs->state->reload;
+
+    return atomic_load(&reload->done) == atomic_load(&reload->asked);
 }
 
 static void *timer_thread(void *arg)
@@ -107,7 +114,7 @@ static void *timer_thread(void *arg)
             sweep(fs, now_ns);
             sweep_ns = now_ns + (uint64_t)SWEEP_MS * HUSH_NS_PER_MS;
         }
-        reloaded = fs->reload_req != NULL && hush_rotate_idle(fs);
+        reloaded = fs->reload_req != NULL && reload_is_over(fs) && hush_rotate_idle(fs);
         pthread_mutex_unlock(&fs->lock);
         hush_gate_answer_woken(fs);
         if (reloaded)

@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "hash.h"
 #include "item.h"
+#include "rotate.h"
 #include "snapshot.h"
 
 #include <stdio.h>
@@ -20,7 +21,7 @@ struct hush_node_record {
     uint32_t unused;
 };
 
-/* -- Ids ---------------------------------------------------------------------------------------- */
+/* -- Ids --------------------------------------------------------------------------------------- */
 
 enum { INO_BITS = 48 }; /* exact in a double, for those that print inodes with one */
 
@@ -70,7 +71,7 @@ void hush_tree_remove(struct hush_fs *fs, struct hush_node *node)
     HASH_DEL(fs->nodes, node);
 }
 
-/* -- Path nodes --------------------------------------------------------------------------------- */
+/* -- Path nodes -------------------------------------------------------------------------------- */
 
 static uint64_t path_ino(const struct hush_fs *fs, const char *path, enum hush_node_kind kind,
                          bool directory)
@@ -78,7 +79,7 @@ static uint64_t path_ino(const struct hush_fs *fs, const char *path, enum hush_n
     /* A guess that comes true stays the same node. */
     struct hush_ino_key key = {.kind = kind == HUSH_NODE_GUESS ? HUSH_NODE_DIR : kind,
                                .path = path,
-                               .salt = directory};
+                               .salt = kind == HUSH_NODE_PENDING && directory};
 
     return hush_tree_ino(fs, &key);
 }
@@ -199,7 +200,7 @@ uint64_t hush_tree_parent_ino(struct hush_fs *fs, const char *path)
     return node != NULL ? node->ino : 0;
 }
 
-/* -- Listings ----------------------------------------------------------------------------------- */
+/* -- Listings ---------------------------------------------------------------------------------- */
 
 struct hush_listing *hush_listing_ref(struct hush_listing *l)
 {
@@ -288,7 +289,8 @@ bool hush_listing_same(const struct hush_listing *a, const struct hush_listing *
     return true;
 }
 
-/* In the arena: node id and time, then for each entry its kinds (one byte) and its name with NUL. */
+/* In the arena: node id and time, then for each entry its kinds (one byte) and its name with NUL.
+ */
 struct listing_record {
     uint64_t ino;
     uint64_t listed_ns;
@@ -339,34 +341,49 @@ void hush_tree_listed(struct hush_fs *fs, struct hush_node *dir, struct hush_lis
     listing_store(fs, dir);
 }
 
-/* -- Takeover ----------------------------------------------------------------------------------- */
+/* -- Takeover ---------------------------------------------------------------------------------- */
+
+/* The node of a record; NULL: its instance is configured no more, or the record makes no sense. */
+static struct hush_node *adopt_node(struct hush_fs *fs, const struct hush_node_record *r,
+                                    const char *path)
+{
+    enum hush_node_kind kind = (enum hush_node_kind)r->kind;
+    struct hush_item *item = hush_item_get(fs, path, false); /* it knows the instance */
+    struct hush_node *node;
+
+    if (item == NULL)
+        return NULL;
+    if (item->instance == NULL) {
+        hush_rotate_forget_top(fs, path);
+        return NULL;
+    }
+    if (kind == HUSH_NODE_DIR)
+        item->kinds |= HUSH_IS_FOLDER;
+    node = hush_tree_path_find(fs, path, kind, r->directory != 0);
+    if (node == NULL)
+        node = path_node_new(fs, item->instance, path, kind, r->directory != 0);
+    return node;
+}
 
 static void adopt_path(struct hush_fs *fs, hush_block block)
 {
     struct hush_node_record *r = hush_arena_bytes(fs->arena, block);
     struct hush_node *node = NULL;
-    struct hush_item *item = NULL;
     char path[PATH_MAX];
 
     if (hush_arena_size(fs->arena, block) >= sizeof(*r) + r->path_size && r->path_size < PATH_MAX) {
         memcpy(path, r + 1, r->path_size);
         path[r->path_size] = '\0';
-        /* An instance that is configured no more has no nodes; an item knows the instance. */
-        item = hush_item_get(fs, path, false);
-        if (item != NULL && item->instance != NULL)
-            node = hush_tree_path_find(fs, path, (enum hush_node_kind)r->kind, r->directory != 0);
-        if (node == NULL && item != NULL && item->instance != NULL)
-            node = path_node_new(fs, item->instance, path, (enum hush_node_kind)r->kind,
-                                 r->directory != 0);
+        node = adopt_node(fs, r, path);
     }
+    if (node != NULL && node->block == block)
+        return; /* an instance's own, made a moment ago */
     if (node == NULL || node->block != 0) {
         hush_arena_release(fs->arena, block);
         return;
     }
     node->block = block;
     node->record = r;
-    if (node->kind == HUSH_NODE_DIR)
-        item->kinds |= HUSH_IS_FOLDER;
 }
 
 static void adopt_listing(struct hush_fs *fs, hush_block block)
@@ -393,7 +410,7 @@ static void adopt_listing(struct hush_fs *fs, hush_block block)
     dir->listed_ns = r->listed_ns;
 }
 
-struct blocks {
+struct found {
     hush_block *at;
     size_t count, room;
     enum hush_block_type type;
@@ -401,24 +418,34 @@ struct blocks {
 
 static void collect(void *ctx, hush_block block, enum hush_block_type type)
 {
-    struct blocks *b = ctx;
+    struct found *f = ctx;
 
-    if (type == b->type && b->count < b->room)
-        b->at[b->count++] = block;
+    if (type == f->type && f->count < f->room)
+        f->at[f->count++] = block;
+}
+
+hush_block *hush_tree_blocks(struct hush_fs *fs, enum hush_block_type type, size_t *count)
+{
+    struct found f = {.room = hush_arena_usage(fs->arena).blocks, .type = type};
+
+    *count = 0;
+    f.at = calloc(f.room + 1, sizeof(*f.at));
+    if (f.at == NULL)
+        return NULL; /* an empty cache is a correct one */
+    hush_arena_walk(fs->arena, collect, &f);
+    *count = f.count;
+    return f.at;
 }
 
 static void adopt_type(struct hush_fs *fs, enum hush_block_type type,
                        void (*adopt)(struct hush_fs *fs, hush_block block))
 {
-    struct blocks b = {.room = hush_arena_usage(fs->arena).blocks, .type = type};
+    size_t count;
+    hush_block *blocks = hush_tree_blocks(fs, type, &count);
 
-    b.at = calloc(b.room + 1, sizeof(*b.at));
-    if (b.at == NULL)
-        return;
-    hush_arena_walk(fs->arena, collect, &b);
-    for (size_t i = 0; i < b.count; i++)
-        adopt(fs, b.at[i]);
-    free(b.at);
+    for (size_t i = 0; i < count; i++)
+        adopt(fs, blocks[i]);
+    free(blocks);
 }
 
 void hush_tree_adopt_all(struct hush_fs *fs)

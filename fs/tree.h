@@ -41,10 +41,13 @@ void hush_tree_looked_up(struct hush_node *node);
 /* What the path's parent directory is, for notifications; 0: the kernel does not know it. */
 uint64_t hush_tree_parent_ino(struct hush_fs *fs, const char *path);
 
+/* The published blocks of a type, for a new worker; freed with free(); NULL: no memory. */
+hush_block *hush_tree_blocks(struct hush_fs *fs, enum hush_block_type type, size_t *count);
+
 /* In a new worker: the path nodes of every record in the arena, and the listings. */
 void hush_tree_adopt_all(struct hush_fs *fs);
 
-/* -- Listings ----------------------------------------------------------------------------------- */
+/* -- Listings ---------------------------------------------------------------------------------- */
 
 struct hush_listing *hush_listing_ref(struct hush_listing *l);
 void hush_listing_unref(struct hush_listing *l); /* NULL ok */

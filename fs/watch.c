@@ -40,9 +40,8 @@ static void listing_changed(struct hush_fs *fs, struct hush_instance *instance, 
     if (slash == NULL)
         return;
     (void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
-    dir = strchr(parent, '/') == NULL
-              ? instance->node
-              : hush_tree_path_find(fs, parent, HUSH_NODE_DIR, false);
+    dir = strchr(parent, '/') == NULL ? instance->node
+                                      : hush_tree_path_find(fs, parent, HUSH_NODE_DIR, false);
     if (dir == NULL || dir->listing == NULL)
         return;
     dir->listed_ns = 0;
@@ -54,10 +53,11 @@ static void everything_changed(struct hush_fs *fs, struct hush_instance *instanc
     struct hush_item *item, *next_item;
     struct hush_node *node, *next_node;
 
-    HASH_ITER (hh, fs->items, item, next_item)
-        if (item->instance == instance)
-            item_changed(fs, item);
-    HASH_ITER (hh, fs->nodes, node, next_node) {
+    HASH_ITER(hh, fs->items, item, next_item)
+    if (item->instance == instance)
+        item_changed(fs, item);
+    HASH_ITER(hh, fs->nodes, node, next_node)
+    {
         if (node->kind != HUSH_NODE_DIR || node->instance != instance || node->listing == NULL)
             continue;
         node->listed_ns = 0;

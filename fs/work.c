@@ -19,16 +19,19 @@
 #include <string.h>
 #include <time.h>
 
+enum { LIST_BRIEF_MS = 1000 };
+
 struct hush_job {
     struct hush_instance *instance;
     struct hush_item *item; /* a fetch … */
     struct hush_node *dir;  /* … or a listing */
     unsigned flags;
+    bool timed_out; /* it was canceled since the last who waited had waited too long */
     struct hush_op op;
     struct hush_job *prev, *next;
 };
 
-/* -- Queueing: with the lock held ---------------------------------------------------------------- */
+/* -- Queueing: with the lock held -------------------------------------------------------------- */
 
 static struct hush_job *job_new(struct hush_instance *instance, unsigned flags)
 {
@@ -71,13 +74,15 @@ bool hush_work_list(struct hush_fs *fs, struct hush_node *dir)
     return true;
 }
 
-void hush_work_abandon(struct hush_job *job)
+void hush_work_abandon(struct hush_job *job, bool timed_out)
 {
-    if ((job->flags & HUSH_WORK_BACKGROUND) == 0)
-        hush_op_cancel(&job->op);
+    if ((job->flags & HUSH_WORK_BACKGROUND) != 0)
+        return;
+    job->timed_out = timed_out;
+    hush_op_cancel(&job->op);
 }
 
-/* -- Fetching: without the lock ------------------------------------------------------------------ */
+/* -- Fetching: without the lock ---------------------------------------------------------------- */
 
 static enum hush_status decode_field(struct hush_op *op, const struct hush_value *value,
                                      struct hush_field *field)
@@ -153,7 +158,7 @@ static bool fetch_prepare(struct hush_fs *fs, const struct hush_job *job, struct
     if (!hush_item_ref(item, &f->ref))
         return false;
     if (newest != NULL && (can & HUSH_HAS_UNCHANGED) != 0 && (job->flags & HUSH_WORK_WHOLE) == 0)
-        f->if_not = newest->value.meta.version;
+        f->if_not = newest->record->latest;
     f->params = hush_config_params(fs->config, item->path);
     f->directory = item->settings.as == HUSH_AS_DIRECTORY;
     f->may_split = (job->flags & HUSH_WORK_RESOLVE) != 0 && (can & HUSH_HAS_VERSIONS) != 0 &&
@@ -165,8 +170,7 @@ static enum hush_status fetch_call(struct hush_job *job, const struct fetch *f,
                                    struct hush_value *value)
 {
     const struct hush_provider_ops *ops = job->instance->provider->ops;
-    struct hush_ref ref = {
-        .path = f->ref.path, .version = f->ref.version, .params = f->params};
+    struct hush_ref ref = {.path = f->ref.path, .version = f->ref.version, .params = f->params};
     enum hush_status status;
 
     hush_metric_add(HUSH_METRIC_FETCHES, 1);
@@ -202,7 +206,7 @@ static enum hush_status fetch_version(struct hush_fs *fs, struct hush_job *job, 
     return HUSH_OK;
 }
 
-/* -- Listing: without the lock ------------------------------------------------------------------- */
+/* -- Listing: without the lock ----------------------------------------------------------------- */
 
 static enum hush_status list_emit(void *ctx, const struct hush_entry *entry)
 {
@@ -234,7 +238,19 @@ static enum hush_status list_call(struct hush_job *job, const char *prefix,
     return status;
 }
 
-/* -- Outcomes ----------------------------------------------------------------------------------- */
+/* A walk waits for this only to learn whether a name is a folder: if the listing does not come soon
+ * it goes on as if it were one. */
+static enum hush_status list_briefly(struct hush_job *job, const char *prefix,
+                                     struct hush_listing **out)
+{
+    uint64_t until_ns = hush_now_ns() + (uint64_t)LIST_BRIEF_MS * HUSH_NS_PER_MS;
+
+    if (job->op.deadline_ns == 0 || job->op.deadline_ns > until_ns)
+        job->op.deadline_ns = until_ns;
+    return list_call(job, prefix, out);
+}
+
+/* -- Outcomes ---------------------------------------------------------------------------------- */
 
 static void note_health(struct hush_instance *instance, enum hush_status status,
                         const struct hush_op *op)
@@ -249,22 +265,28 @@ static void note_health(struct hush_instance *instance, enum hush_status status,
         instance->detail[0] = '\0';
 }
 
-/* A name is settled as a folder: by its listing, or because nobody may say what it is and the walk
- * must go on (a policy that allows one secret alone refuses everything on the way to it). */
-static bool is_folder(enum hush_status fetched, enum hush_status listed,
-                      const struct hush_listing *l)
+/*
+ * What a name is that is no secret: a folder if it lists something. If it cannot be listed nobody
+ * may say, and a walk must go on through it (a policy that allows one secret alone refuses
+ * everything on the way to it): a failure is never "not found".
+ */
+static unsigned settle_kind(struct hush_item *item, enum hush_status fetched,
+                            enum hush_status listed, const struct hush_listing *l)
 {
+    if (fetched != HUSH_NOT_FOUND && fetched != HUSH_DENIED)
+        return 0;
+    if (listed == HUSH_NOT_FOUND || (listed == HUSH_OK && (l == NULL || l->count == 0)))
+        return 0;
     if (listed == HUSH_OK)
-        return l->count > 0;
-    return listed == HUSH_DENIED || (listed == HUSH_UNSUPPORTED && fetched == HUSH_NOT_FOUND &&
-                                     l == NULL);
+        return HUSH_IS_FOLDER;
+    item->opendir = listed == HUSH_UNSUPPORTED ? fetched : listed;
+    return HUSH_MAY_BE_FOLDER;
 }
 
 static void resolve_folder(struct hush_fs *fs, struct hush_job *job, struct hush_listing *l)
 {
     struct hush_node *dir = hush_tree_path_find(fs, job->item->path, HUSH_NODE_DIR, false);
 
-    job->item->kinds |= HUSH_IS_FOLDER;
     if (dir == NULL || l == NULL) {
         hush_listing_unref(l);
         return;
@@ -273,19 +295,45 @@ static void resolve_folder(struct hush_fs *fs, struct hush_job *job, struct hush
     hush_tree_listed(fs, dir, l, hush_now_ns());
 }
 
+static bool is_given_up(const struct hush_job *job, enum hush_status status)
+{
+    return status == HUSH_CANCELED && hush_op_canceled(&job->op);
+}
+
+/* It says nothing of the backend. Who came meanwhile gets a call of his own; at the end of a worker
+ * everybody stays where he is, and the next one asks for them. */
+static void fetch_given_up(struct hush_fs *fs, struct hush_job *job)
+{
+    struct hush_item *item = job->item;
+    bool again = item->again || item->waiters != NULL;
+
+    item->job = NULL;
+    item->again = false;
+    if (again)
+        (void)hush_work_fetch(fs, item, job->flags);
+}
+
 static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_status status,
                          struct hush_value *value)
 {
     struct hush_item *item = job->item;
     bool again = item->again;
-    bool staged = hush_item_done(fs, item, status, value, &job->op, hush_now_ns());
 
     item->job = NULL;
     item->again = false;
-    if (staged)
-        staged = hush_rotate_show(fs, item); /* true: the mover will wake them */
-    if (!staged)
+    if (is_given_up(job, status)) {
+        /* Who came meanwhile gets a call of his own. At the end of a worker everybody stays where
+         * he is: the next one asks for them. */
+        if (item->waiters != NULL || again)
+            (void)hush_work_fetch(fs, item, job->flags);
+        return;
+    }
+    if (hush_item_done(fs, item, status, value, &job->op, hush_now_ns()))
+        hush_rotate_show(fs, item);
+    if (item->command == 0)
         hush_gate_wake_item(fs, item, item->status);
+    else
+        hush_gate_settle_item(item); /* they are woken when the kernel knows it */
     if (again)
         (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE);
 }
@@ -315,14 +363,24 @@ static void run_fetch(struct hush_fs *fs, struct hush_job *job)
     if (asks && status == HUSH_NOT_FOUND && f.may_split)
         status = fetch_version(fs, job, &f, &value);
     if (asks && resolve && (status == HUSH_NOT_FOUND || status == HUSH_DENIED))
-        listed = list_call(job, f.ref.path, &l);
+        listed = list_briefly(job, f.ref.path, &l);
     log_failure(job, "fetch", job->item->path, status);
     free(f.params);
     pthread_mutex_lock(&fs->lock);
-    if (is_folder(status, listed, l))
+    if (resolve) {
+        job->item->kinds &= ~(unsigned)HUSH_MAY_BE_FOLDER;
+        job->item->kinds |= settle_kind(job->item, status, listed, l);
+    }
+    if ((job->item->kinds & HUSH_IS_FOLDER) != 0)
         resolve_folder(fs, job, l);
     else
         hush_listing_unref(l);
+    if (is_given_up(job, status) && (!job->timed_out || job->item->waiters != NULL)) {
+        fetch_given_up(fs, job);
+        return;
+    }
+    if (is_given_up(job, status))
+        status = hush_fail(&job->op, HUSH_TIMEOUT, "no answer within the mount's deadline");
     note_health(job->instance, status, &job->op);
     fetch_finish(fs, job, status, &value);
 }
@@ -334,6 +392,8 @@ static void list_finish(struct hush_fs *fs, struct hush_job *job, enum hush_stat
     uint64_t now_ns = hush_now_ns();
 
     dir->list_job = NULL;
+    if (is_given_up(job, status))
+        return; /* only at the end of a worker */
     if (status == HUSH_OK) {
         hush_tree_listed(fs, dir, l, now_ns);
     } else {
@@ -360,7 +420,7 @@ static void run_list(struct hush_fs *fs, struct hush_job *job)
     list_finish(fs, job, status, l);
 }
 
-/* -- Pools -------------------------------------------------------------------------------------- */
+/* -- Pools ------------------------------------------------------------------------------------- */
 
 /* Everybody gave up while it stood in the queue. */
 static bool job_is_moot(const struct hush_job *job)
@@ -372,6 +432,8 @@ static bool job_is_moot(const struct hush_job *job)
 static void job_run(struct hush_fs *fs, struct hush_job *job)
 {
     hush_op_init(&job->op, fs->arena, job->instance->config->timeout_ms);
+    if (job->item != NULL && job->item->again)
+        job->flags |= HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE; /* a change that nobody may miss */
     if (job_is_moot(job))
         job->item->job = NULL;
     else if (job->item != NULL)

@@ -18,8 +18,11 @@ enum hush_work_flags {
 bool hush_work_fetch(struct hush_fs *fs, struct hush_item *item, unsigned flags);
 bool hush_work_list(struct hush_fs *fs, struct hush_node *dir);
 
-/* With fs->lock held: nobody waits for job any more; it is canceled unless it is a background one. */
-void hush_work_abandon(struct hush_job *job);
+/*
+ * With fs->lock held: nobody waits for job any more; it is canceled unless it is a background one.
+ * timed_out: they had waited long enough, which is an outcome; if they were killed it is none.
+ */
+void hush_work_abandon(struct hush_job *job, bool timed_out);
 
 /* Start the pools and watches of all instances; false: errno. Stop: cancels what runs; true if all
  * threads ended within wait_ms (else they are left, for a process that exits). */

@@ -3,22 +3,22 @@
  * provider.h - the contract between the filesystem and a secrets backend.
  *
  * A provider answers two questions: "what is the value of this secret?" (fetch) and "what is under
- * this prefix?" (list). It does not cache, retry, log above debug, start threads or know about FUSE;
- * the core does all of that once, for every provider.
+ * this prefix?" (list). It does not cache, retry, log above debug, start threads or know about
+ * FUSE; the core does all of that once, for every provider.
  *
  *     new -> options filled in -> open -> fetch, list, … (any thread, any number at once)
- *                                      -> watch (one thread of the core's own)       -> close -> free
+ *                                      -> watch (one thread of the core's own)       -> close ->
+ * free
  *
  * Threads:  open() runs before, and close() after, every other call on the same instance; the core
  *           calls close() even after a failed open(), never without open(). All other calls may run
  *           at the same time on several threads; a provider locks what it changes after open().
- * Blocking: calls may block, but never past op->deadline_ns, and they return HUSH_CANCELED soon after
- *           hush_op_canceled(op) turns true. open() should not talk to the network: the mount comes
- *           up with its backends down.
- * Memory:   arguments are borrowed for the length of the call. Results are written only on HUSH_OK,
- *           and then the caller owns them.
- * Names:    ref->path and list prefixes are the backend's own names, raw bytes without NUL, at most
- *           HUSH_PATH_MAX; the core escapes what it shows and unescapes what it asks for.
+ * Blocking: calls may block, but never past op->deadline_ns, and they return HUSH_CANCELED soon
+ * after hush_op_canceled(op) turns true. open() should not talk to the network: the mount comes up
+ * with its backends down. Memory:   arguments are borrowed for the length of the call. Results are
+ * written only on HUSH_OK, and then the caller owns them. Names:    ref->path and list prefixes are
+ * the backend's own names, raw bytes without NUL, at most HUSH_PATH_MAX; the core escapes what it
+ * shows and unescapes what it asks for.
  */
 #ifndef HUSH_PROVIDER_H
 #define HUSH_PROVIDER_H
@@ -34,11 +34,11 @@
 #include <stdint.h>
 #include <time.h>
 
-/* -- Secrets ------------------------------------------------------------------------------------ */
+/* -- Secrets ----------------------------------------------------------------------------------- */
 
 enum {
     HUSH_VERSION_MAX = 63,
-    HUSH_PATH_MAX = 2048,   /* a secret's name in its backend, in bytes */
+    HUSH_PATH_MAX = 2048, /* a secret's name in its backend, in bytes */
     HUSH_LEASE_MAX = 511,
     HUSH_FIELDS_MAX = 1024, /* in one secret */
 };
@@ -50,8 +50,9 @@ struct hush_version {
 
 /* One secret, or one version of it. */
 struct hush_ref {
-    const char *path;            /* as the backend spells it, no leading '/' */
-    struct hush_version version; /* "": the current one; else a number or a label as in NAME#VERSION */
+    const char *path; /* as the backend spells it, no leading '/' */
+    struct hush_version
+        version; /* "": the current one; else a number or a label as in NAME#VERSION */
     const struct hush_param *params; /* param.X of the path rules; NULL-name terminated, or NULL */
 };
 
@@ -64,7 +65,8 @@ struct hush_meta {
     struct hush_version version;
     time_t modified;  /* wall clock; 0: unknown */
     time_t not_after; /* the backend stops honouring it then (wall clock); 0: never */
-    uint32_t ttl_ms;  /* how long it may be cached; it can only shorten the configured ttl; 0: says nothing */
+    uint32_t ttl_ms;  /* how long it may be cached; it can only shorten the configured ttl; 0: says
+                         nothing */
     char lease[HUSH_LEASE_MAX + 1]; /* an id for renew() and revoke(); "": none */
     bool renewable;
 };
@@ -108,7 +110,7 @@ typedef enum hush_status hush_emit_fn(void *ctx, const struct hush_entry *entry)
 /* What watch() reports: the secret (or, for "", everything) may have changed, appeared or gone. */
 typedef void hush_changed_fn(void *ctx, const char *path);
 
-/* -- The provider ------------------------------------------------------------------------------- */
+/* -- The provider ------------------------------------------------------------------------------ */
 
 /* What a NULL function pointer cannot say. */
 enum hush_provider_flags {
@@ -116,8 +118,8 @@ enum hush_provider_flags {
     HUSH_HAS_UNCHANGED = 1u << 1, /* fetch honours if_not */
     HUSH_IS_LOCAL = 1u << 2,      /* never touches the network */
     HUSH_IS_MAP = 1u << 3,        /* secrets are maps: `as` defaults to directory */
-    HUSH_LISTS_ALL = 1u << 4,     /* a name that a fresh listing lacks does not exist */
-    HUSH_ONE_SECRET_PER_READ = 1u << 5, /* each fetch makes a new credential: never prefetch or retry */
+    HUSH_ONE_SECRET_PER_READ =
+        1u << 5, /* each fetch makes a new credential: never prefetch or retry */
 };
 
 /* Every provider instance begins with this member, called base; see HUSH_PROVIDER() below. */
@@ -149,8 +151,8 @@ struct hush_provider_ops {
 
     /* Optional: NULL when the backend cannot. */
 
-    /* Everything directly below prefix ("": the top; else a folder without trailing '/'), all pages.
-     * HUSH_NOT_FOUND: there is no such folder. Never fetches a value. */
+    /* Everything directly below prefix ("": the top; else a folder without trailing '/'), all
+     * pages. HUSH_NOT_FOUND: there is no such folder. Never fetches a value. */
     enum hush_status (*list)(struct hush_provider *self, struct hush_op *op, const char *prefix,
                              hush_emit_fn *emit, void *ctx);
 
@@ -178,9 +180,9 @@ struct hush_provider_ops {
 };
 
 /* The instance behind self: struct vault *v = HUSH_PROVIDER(struct vault, self); */
-#define HUSH_PROVIDER(type, self) ((type *)((char *)(self) - offsetof(type, base)))
+#define HUSH_PROVIDER(type, self) ((type *)((char *)(self)-offsetof(type, base)))
 
-/* -- The registry (registry.c) ------------------------------------------------------------------ */
+/* -- The registry (registry.c) ----------------------------------------------------------------- */
 
 /* Every provider built in, sorted by name, NULL-terminated. */
 extern const struct hush_provider_ops *const hush_providers[];
@@ -188,8 +190,9 @@ extern const struct hush_provider_ops *const hush_providers[];
 const struct hush_provider_ops *hush_provider_find(const char *type); /* NULL: unknown */
 
 /*
- * A new instance with its options at their defaults; set the others with hush_option_set(ops->options,
- * …, self, …) before hush_provider_open(). NULL: no memory. instance and env are borrowed.
+ * A new instance with its options at their defaults; set the others with
+ * hush_option_set(ops->options, …, self, …) before hush_provider_open(). NULL: no memory. instance
+ * and env are borrowed.
  */
 struct hush_provider *hush_provider_new(const struct hush_provider_ops *ops, const char *instance,
                                         const struct hush_environ *env);

@@ -73,7 +73,8 @@ struct hush_arena_usage {
 };
 struct hush_arena_usage hush_arena_usage(struct hush_arena *arena);
 
-/* True if writev() to /dev/fuse takes bytes of this arena as they are; else copy, send, wipe the copy. */
+/* True if writev() to /dev/fuse takes bytes of this arena as they are; else copy, send, wipe the
+ * copy. */
 bool hush_arena_is_plain(const struct hush_arena *arena);
 
 #endif

@@ -42,8 +42,8 @@ static inline void hush_cleanup_unlock_(pthread_mutex_t **mutex)
 
 /* Hold mutex until the end of the scope. */
 #define hush_lock_scope(mutex)                                                                     \
-    __attribute__((unused, cleanup(hush_cleanup_unlock_)))                                         \
-    pthread_mutex_t *HUSH_CONCAT(lock_, __LINE__) = hush_lock_(mutex)
+    __attribute__((unused, cleanup(hush_cleanup_unlock_))) pthread_mutex_t *HUSH_CONCAT(           \
+        lock_, __LINE__) = hush_lock_(mutex)
 
 static inline pthread_mutex_t *hush_lock_(pthread_mutex_t *mutex)
 {
@@ -52,12 +52,12 @@ static inline pthread_mutex_t *hush_lock_(pthread_mutex_t *mutex)
 }
 
 /* The pointer at *p, which is NULL afterwards. */
-#define hush_steal(p)              \
-    ({                             \
-        __typeof__(p) p_ = (p);    \
-        __typeof__(*p_) v_ = *p_;  \
-        *p_ = NULL;                \
-        v_;                        \
+#define hush_steal(p)                                                                              \
+    ({                                                                                             \
+        __typeof__(p) p_ = (p);                                                                    \
+        __typeof__(*p_) v_ = *p_;                                                                  \
+        *p_ = NULL;                                                                                \
+        v_;                                                                                        \
     })
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lockmem.h - shared memory that is never swapped and never dumped, behind a file descriptor, so that
- * a worker that takes over finds what the dead one held. memfd_secret(2) where the kernel has it
- * enabled (6.5+ by default), else memfd_create(2) with mlock2(MLOCK_ONFAULT). The only place that
- * locks memory.
+ * lockmem.h - shared memory that is never swapped and never dumped, behind a file descriptor, so
+ * that a worker that takes over finds what the dead one held. memfd_secret(2) where the kernel has
+ * it enabled (6.5+ by default), else memfd_create(2) with mlock2(MLOCK_ONFAULT). The only place
+ * that locks memory.
  */
 #ifndef HUSH_LOCKMEM_H
 #define HUSH_LOCKMEM_H

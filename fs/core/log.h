@@ -10,12 +10,18 @@
 
 #include <stdbool.h>
 
-enum hush_log_level { HUSH_LOG_ERROR = 3, HUSH_LOG_WARNING = 4, HUSH_LOG_INFO = 6, HUSH_LOG_DEBUG = 7 };
+enum hush_log_level {
+    HUSH_LOG_ERROR = 3,
+    HUSH_LOG_WARNING = 4,
+    HUSH_LOG_INFO = 6,
+    HUSH_LOG_DEBUG = 7
+};
 
 /* ident ("hushfs-worker") is borrowed for ever. Until called: stderr, INFO. */
 void hush_log_open(const char *ident, bool to_syslog, enum hush_log_level most);
 
-__attribute__((format(printf, 2, 3))) void hush_log(enum hush_log_level level, const char *fmt, ...);
+__attribute__((format(printf, 2, 3))) void hush_log(enum hush_log_level level, const char *fmt,
+                                                    ...);
 
 #define hush_error(...)   hush_log(HUSH_LOG_ERROR, __VA_ARGS__)
 #define hush_warning(...) hush_log(HUSH_LOG_WARNING, __VA_ARGS__)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * metrics.h - counters of the process, written by Prometheus' text rules. One list; adding a counter
- * is adding a row. Atomic: any thread.
+ * metrics.h - counters of the process, written by Prometheus' text rules. One list; adding a
+ * counter is adding a row. Atomic: any thread.
  */
 #ifndef HUSH_METRICS_H
 #define HUSH_METRICS_H
@@ -34,7 +34,8 @@ void hush_metric_add(enum hush_metric metric, uint64_t n);
 uint64_t hush_metric_get(enum hush_metric metric);
 const char *hush_metric_name(enum hush_metric metric);
 
-/* The text exposition of all counters; returns the bytes written (no NUL), 0 if size is too small. */
+/* The text exposition of all counters; returns the bytes written (no NUL), 0 if size is too small.
+ */
 size_t hush_metrics_write(char *buf, size_t size);
 
 #endif

@@ -21,9 +21,9 @@ enum { HUSH_DETAIL_MAX = 256, HUSH_SECRET_SIZE_MAX = 1 << 20 /* as systemd's cre
 struct hush_op {
     uint64_t deadline_ns; /* CLOCK_BOOTTIME, see clock.h; 0: none */
     atomic_bool canceled;
-    struct hush_arena *arena;    /* where hush_secret_new() allocates */
-    uint64_t secret_max;         /* bytes; larger values are HUSH_TOO_LARGE */
-    uint32_t retry_after_ms;     /* set by hush_op_retry_after(); 0: unknown */
+    struct hush_arena *arena;     /* where hush_secret_new() allocates */
+    uint64_t secret_max;          /* bytes; larger values are HUSH_TOO_LARGE */
+    uint32_t retry_after_ms;      /* set by hush_op_retry_after(); 0: unknown */
     char detail[HUSH_DETAIL_MAX]; /* why it failed; never a value; "" while nothing did */
 };
 

@@ -11,15 +11,16 @@
 #include <stdint.h>
 
 enum hush_option_type {
-    HUSH_OPT_STRING,      /* char *, owned by the instance, freed by hush_options_free() */
-    HUSH_OPT_BOOL,        /* bool: yes, no, true, false, on, off, 1, 0 */
-    HUSH_OPT_COUNT,       /* uint32_t: decimal */
-    HUSH_OPT_SIZE,        /* uint64_t: bytes, with k, M, G (powers of 1024) */
-    HUSH_OPT_DURATION,    /* uint32_t, milliseconds: "300" (seconds), "500ms", "30s", "5m", "2h", "1d" */
-    HUSH_OPT_MODE,        /* uint32_t: octal, at most 0777 */
-    HUSH_OPT_CHOICE,      /* uint32_t: index into choices */
-    HUSH_OPT_URL,         /* char *: https, or http to a loopback host */
-    HUSH_OPT_PATH,        /* char *: an absolute path, not below the mount */
+    HUSH_OPT_STRING,   /* char *, owned by the instance, freed by hush_options_free() */
+    HUSH_OPT_BOOL,     /* bool: yes, no, true, false, on, off, 1, 0 */
+    HUSH_OPT_COUNT,    /* uint32_t: decimal */
+    HUSH_OPT_SIZE,     /* uint64_t: bytes, with k, M, G (powers of 1024) */
+    HUSH_OPT_DURATION, /* uint32_t, milliseconds: "300" (seconds), "500ms", "30s", "5m", "2h", "1d"
+                        */
+    HUSH_OPT_MODE,     /* uint32_t: octal, at most 0777 */
+    HUSH_OPT_CHOICE,   /* uint32_t: index into choices */
+    HUSH_OPT_URL,      /* char *: https, or http to a loopback host */
+    HUSH_OPT_PATH,     /* char *: an absolute path, not below the mount */
     HUSH_OPT_SECRET_FILE, /* char *: as PATH, or the name of a systemd credential, without '/'; the
                              file's content is a credential, read at each use */
     HUSH_OPT_USER,        /* uint32_t uid: name or number */
@@ -30,10 +31,10 @@ enum hush_option_type {
 struct hush_option {
     const char *name;
     enum hush_option_type type;
-    size_t offset;               /* into the struct that is filled in */
-    const char *fallback;        /* NULL: required; "": the field stays zero (or NULL) when unset */
-    const char *help;            /* one line, lower case, no full stop */
-    const char *const *choices;  /* CHOICE: NULL-terminated */
+    size_t offset;              /* into the struct that is filled in */
+    const char *fallback;       /* NULL: required; "": the field stays zero (or NULL) when unset */
+    const char *help;           /* one line, lower case, no full stop */
+    const char *const *choices; /* CHOICE: NULL-terminated */
 };
 
 /* clang-format off */

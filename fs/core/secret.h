@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * secret.h - an immutable byte string in locked memory, wiped when its last reference goes. There is
- * no printf-able accessor on purpose. A secret of size 0 is a secret: set but empty.
+ * secret.h - an immutable byte string in locked memory, wiped when its last reference goes. There
+ * is no printf-able accessor on purpose. A secret of size 0 is a secret: set but empty.
  *
- * Threads: reference counts are atomic; the bytes are written by their maker only, before the secret
- * is shared.
+ * Threads: reference counts are atomic; the bytes are written by their maker only, before the
+ * secret is shared.
  */
 #ifndef HUSH_SECRET_H
 #define HUSH_SECRET_H

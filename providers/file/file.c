@@ -50,8 +50,7 @@ static void file_close(struct hush_provider *self)
     (void)self; /* holds nothing between calls */
 }
 
-/* -- One file -----------------------------------------------------------------------------------
- */
+/* -- One file ---------------------------------------------------------------------------------- */
 
 static int64_t file_ms(const struct timespec *time)
 {
@@ -288,8 +287,7 @@ static enum hush_status file_fetch(struct hush_provider *self, struct hush_op *o
                      file->root, ref->path);
 }
 
-/* -- Listing ------------------------------------------------------------------------------------
- */
+/* -- Listing ----------------------------------------------------------------------------------- */
 
 struct file_listing {
     const struct file_provider *file;
@@ -396,7 +394,7 @@ static enum hush_status file_list(struct hush_provider *self, struct hush_op *op
 const struct hush_provider_ops hush_provider_file = {
     .name = "file",
     .summary = "plain files in a directory: Docker, Kubernetes and systemd credentials, tmpfs",
-    .flags = HUSH_HAS_UNCHANGED | HUSH_IS_LOCAL | HUSH_LISTS_ALL,
+    .flags = HUSH_HAS_UNCHANGED | HUSH_IS_LOCAL,
     .size = sizeof(struct file_provider),
     .options = file_options,
     .open = file_open,

@@ -36,8 +36,9 @@ enum {
 };
 
 struct watch_dir {
+    struct watch_dir *next;
     int wd;
-    char *path; /* below the root; "": the root */
+    char path[]; /* below the root; "": the root */
 };
 
 struct watch {
@@ -48,23 +49,22 @@ struct watch {
 
     int root_fd, fd;
     struct stat root;
-    struct watch_dir *dirs;
-    size_t count;
-    bool links;      /* there are symbolic links: names do not tell what changed */
-    bool everything; /* to be reported at the end of the batch */
-    bool restart;    /* the table is doubtful */
+    struct watch_dir *dirs, **last; /* last: where the next one goes */
+    bool links;                     /* there are symbolic links: names do not tell what changed */
+    bool everything;                /* to be reported at the end of the batch */
+    bool restart;                   /* the table is doubtful */
 };
 
-/* -- The table ----------------------------------------------------------------------------------
- */
+/* -- The table --------------------------------------------------------------------------------- */
 
 static void watch_stop(struct watch *w)
 {
-    for (size_t i = 0; i < w->count; i++)
-        free(w->dirs[i].path);
-    free(w->dirs);
+    for (struct watch_dir *dir = w->dirs, *next; dir != NULL; dir = next) {
+        next = dir->next;
+        free(dir);
+    }
     w->dirs = NULL;
-    w->count = 0;
+    w->last = &w->dirs;
     if (w->fd >= 0)
         close(w->fd);
     if (w->root_fd >= 0)
@@ -75,16 +75,23 @@ static void watch_stop(struct watch *w)
 
 static struct watch_dir *watch_find(const struct watch *w, int wd)
 {
-    for (size_t i = 0; i < w->count; i++)
-        if (w->dirs[i].wd == wd)
-            return &w->dirs[i];
-    return NULL;
+    struct watch_dir *dir = w->dirs;
+
+    while (dir != NULL && dir->wd != wd)
+        dir = dir->next;
+    return dir;
 }
 
 static void watch_remove(struct watch *w, struct watch_dir *dir)
 {
-    free(dir->path);
-    *dir = w->dirs[--w->count];
+    struct watch_dir **at = &w->dirs;
+
+    while (*at != dir)
+        at = &(*at)->next;
+    *at = dir->next;
+    if (*at == NULL)
+        w->last = at;
+    free(dir);
 }
 
 static enum hush_status watch_no_memory(const struct watch *w)
@@ -102,21 +109,21 @@ static char *watch_join(const char *dir, const char *name)
 
 static enum hush_status watch_append(struct watch *w, int wd, const char *path)
 {
-    struct watch_dir *dirs;
+    const size_t size = strlen(path) + 1;
+    struct watch_dir *dir;
 
     if (watch_find(w, wd) != NULL) { /* one directory under two names: a bind mount */
         w->links = true;
         return HUSH_OK;
     }
-    dirs = realloc(w->dirs, (w->count + 1) * sizeof(*dirs));
-    if (dirs == NULL)
+    dir = malloc(sizeof(*dir) + size);
+    if (dir == NULL)
         return watch_no_memory(w);
-    w->dirs = dirs;
-    dirs[w->count].wd = wd;
-    dirs[w->count].path = strdup(path);
-    if (dirs[w->count].path == NULL)
-        return watch_no_memory(w);
-    w->count++;
+    dir->next = NULL;
+    dir->wd = wd;
+    memcpy(dir->path, path, size);
+    *w->last = dir;
+    w->last = &dir->next;
     return HUSH_OK;
 }
 
@@ -146,8 +153,7 @@ static enum hush_status watch_add(struct watch *w, const char *path)
     return HUSH_OK;
 }
 
-/* -- Reports ------------------------------------------------------------------------------------
- */
+/* -- Reports ----------------------------------------------------------------------------------- */
 
 static void watch_report(struct watch *w, const char *path)
 {
@@ -207,23 +213,23 @@ static enum hush_status watch_scan_dir(struct watch *w, const char *dir_path, DI
 }
 
 /*
- * Read the directories of the table from the first one on; what is found there is appended and read
- * in turn. They are watched already: what is made meanwhile comes as an event.
+ * Read dir and those that follow it in the table; what is found there is appended and read in turn.
+ * They are watched already: what is made meanwhile comes as an event.
  */
-static enum hush_status watch_scan(struct watch *w, size_t first, bool report)
+static enum hush_status watch_scan(struct watch *w, const struct watch_dir *dir, bool report)
 {
-    for (size_t i = first; i < w->count; i++) {
-        int fd = hush_file_open(w->root_fd, w->dirs[i].path, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
-        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    for (; dir != NULL; dir = dir->next) {
+        int fd = hush_file_open(w->root_fd, dir->path, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
+        DIR *stream = fd < 0 ? NULL : fdopendir(fd);
         enum hush_status status;
 
-        if (dir == NULL) {
+        if (stream == NULL) {
             if (fd >= 0)
                 close(fd);
             continue; /* gone again, or closed to us: nothing of it can be read either */
         }
-        status = watch_scan_dir(w, w->dirs[i].path, dir, report);
-        (void)closedir(dir); /* was opened for reading */
+        status = watch_scan_dir(w, dir->path, stream, report);
+        (void)closedir(stream); /* was opened for reading */
         if (status != HUSH_OK)
             return status;
     }
@@ -245,15 +251,14 @@ static enum hush_status watch_start(struct watch *w)
         return hush_fail(w->op, HUSH_BACKEND,
                          "inotify: %m (see fs.inotify.max_user_instances and the limit of files)");
     status = watch_add(w, "");
-    return status != HUSH_OK ? status : watch_scan(w, 0, false);
+    return status != HUSH_OK ? status : watch_scan(w, w->dirs, false);
 }
 
-/* -- Events -------------------------------------------------------------------------------------
- */
+/* -- Events ------------------------------------------------------------------------------------ */
 
 static enum hush_status watch_dir_event(struct watch *w, const char *path, uint32_t mask)
 {
-    const size_t first = w->count;
+    struct watch_dir **added = w->last;
     enum hush_status status;
 
     if (mask & (IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB)) {
@@ -264,7 +269,7 @@ static enum hush_status watch_dir_event(struct watch *w, const char *path, uint3
     if (!(mask & IN_CREATE))
         return HUSH_OK;
     status = watch_add(w, path);
-    return status != HUSH_OK ? status : watch_scan(w, first, true);
+    return status != HUSH_OK ? status : watch_scan(w, *added, true);
 }
 
 static void watch_file_event(struct watch *w, const char *path, uint32_t mask)
@@ -419,6 +424,7 @@ enum hush_status hush_file_watch(struct hush_provider *self, struct hush_op *op,
     enum hush_status status = HUSH_OK;
     bool there = true;
 
+    w.last = &w.dirs;
     while (status == HUSH_OK) {
         status = watch_once(&w, &there);
         watch_stop(&w);

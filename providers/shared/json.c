@@ -120,8 +120,7 @@ static struct json_cursor json_cursor_next(struct json_cursor *cursor)
     return value;
 }
 
-/* -- Fields -------------------------------------------------------------------------------------
- */
+/* -- Fields ------------------------------------------------------------------------------------ */
 
 /* The value without space between its tokens, to `to` unless NULL. Returns its size. */
 static size_t json_compact(struct json_cursor value, uint8_t *to)
@@ -173,8 +172,7 @@ static enum hush_status json_add_members(struct hush_op *op, json_t *object,
     return HUSH_OK;
 }
 
-/* -- Refusals -----------------------------------------------------------------------------------
- */
+/* -- Refusals ---------------------------------------------------------------------------------- */
 
 /* jansson's own text quotes what it was reading. */
 static const char *json_error_reason(enum json_error_code code)

@@ -19,36 +19,41 @@ void hush_value_clear(struct hush_value *value)
     memset(value, 0, sizeof(*value)); /* no secret bytes in it, only references */
 }
 
-/* Room for one more: the array's size is the next power of two, so it need not be remembered. */
-static bool value_grow(struct hush_value *value)
+/*
+ * A new last field, not counted yet, or NULL: no memory. The array's size is the next power of two,
+ * so it need not be remembered.
+ */
+static struct hush_field *value_next(struct hush_value *value)
 {
-    size_t count = value->field_count;
-    struct hush_field *fields;
+    const size_t count = value->field_count;
+    struct hush_field *fields = value->fields;
 
-    if (value->fields != NULL && (count & (count - 1)) != 0)
-        return true;
-    fields = realloc(value->fields, (count == 0 ? 1 : count * 2) * sizeof(*fields));
-    if (fields == NULL)
-        return false;
-    value->fields = fields;
-    return true;
+    if (fields == NULL || (count & (count - 1)) == 0) {
+        fields = realloc(fields, (count == 0 ? 1 : count * 2) * sizeof(*fields));
+        if (fields == NULL)
+            return NULL;
+        value->fields = fields;
+    }
+    return &fields[count];
 }
 
 enum hush_status hush_value_add_field(struct hush_op *op, struct hush_value *value,
                                       const char *name, struct hush_secret *field)
 {
-    char *copy;
+    struct hush_field *next;
 
     if (value->field_count >= HUSH_FIELDS_MAX) {
         hush_secret_unref(field);
         return hush_fail(op, HUSH_TOO_LARGE, "more than %d fields in one secret", HUSH_FIELDS_MAX);
     }
-    copy = strdup(name);
-    if (copy == NULL || !value_grow(value)) {
-        free(copy);
+    next = value_next(value);
+    if (next != NULL)
+        next->name = strdup(name);
+    if (next == NULL || next->name == NULL) {
         hush_secret_unref(field);
         return hush_fail(op, HUSH_NO_MEMORY, "no memory for a field");
     }
-    value->fields[value->field_count++] = (struct hush_field){.name = copy, .value = field};
+    next->value = field;
+    value->field_count++;
     return HUSH_OK;
 }

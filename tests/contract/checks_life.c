@@ -20,8 +20,7 @@ enum {
     LIFE_FLIP_SIZE = 4096,
 };
 
-/* -- Tables -------------------------------------------------------------------------------------
- */
+/* -- Tables ------------------------------------------------------------------------------------ */
 
 static const char life_lower[] = "abcdefghijklmnopqrstuvwxyz";
 
@@ -45,9 +44,7 @@ static void flags_fit_slots(struct contract *c)
 {
     const struct hush_provider_ops *ops = c->ops;
 
-    assert_int_equal(ops->flags >> 6, 0); /* unknown flags */
-    if (ops->flags & HUSH_LISTS_ALL)
-        assert_non_null(ops->list);
+    assert_int_equal(ops->flags >> 5, 0); /* unknown flags */
     if (ops->versions != NULL)
         assert_true(ops->flags & HUSH_HAS_VERSIONS);
     if (ops->flags & HUSH_IS_LOCAL)
@@ -84,8 +81,7 @@ static void options_are_documented(struct contract *c)
     }
 }
 
-/* -- Open and close -----------------------------------------------------------------------------
- */
+/* -- Open and close ---------------------------------------------------------------------------- */
 
 static size_t life_open_fds(void)
 {
@@ -138,8 +134,7 @@ static void failures_leak_nothing(struct contract *c)
     assert_int_equal(hush_arena_usage(c->arena).blocks, 0);
 }
 
-/* -- Threads ------------------------------------------------------------------------------------
- */
+/* -- Threads ----------------------------------------------------------------------------------- */
 
 struct life_readers {
     struct contract *c;
@@ -210,8 +205,7 @@ static void threads_see_whole_values(struct contract *c)
     life_race(&readers, life_flip);
 }
 
-/* -- Watch --------------------------------------------------------------------------------------
- */
+/* -- Watch ------------------------------------------------------------------------------------- */
 
 struct life_watch {
     struct contract *c;

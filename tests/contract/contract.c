@@ -34,8 +34,7 @@ struct contract_case {
     char name[CONTRACT_NAME_MAX];
 };
 
-/* -- What the checks share ----------------------------------------------------------------------
- */
+/* -- What the checks share --------------------------------------------------------------------- */
 
 void contract_sleep_ms(long ms)
 {
@@ -106,8 +105,7 @@ bool contract_can_put(const struct contract_fixture *fixture, const struct hush_
     return fixture->put != NULL;
 }
 
-/* -- One test -----------------------------------------------------------------------------------
- */
+/* -- One test ---------------------------------------------------------------------------------- */
 
 static int contract_set_up(void **state)
 {
@@ -156,8 +154,7 @@ static void contract_run(void **state)
     contract_running->run(*state);
 }
 
-/* -- All of them --------------------------------------------------------------------------------
- */
+/* -- All of them ------------------------------------------------------------------------------- */
 
 static size_t contract_cases(const struct contract_fixture *fixture, struct contract_case *cases)
 {

@@ -9,11 +9,23 @@ import operations
 import pytest
 from harness import DAEMON, NOBODY, run_as
 
-# Differences that are meant: operation -> why. Anything else fails.
+# Differences that are meant: operation -> (ours, why). Anything else fails.
 EXPLAINED = {
-    "listxattr": "user.hushfs.* says how fresh a file is",
-    "name_to_handle_at": "no export: a handle would survive a revocation; tmpfs gives handles",
+    "listxattr": (None, "user.hushfs.* says how fresh a file is"),
+    "name_to_handle_at": ("ENOTSUP", "no export: a handle would survive a revocation"),
+    "ioctl FIBMAP": ("ok", "the kernel answers block 0 for every FUSE file system without a device"),
 }
+# LOOKUP waits for nobody (I2): where nothing was listed yet, a new name may exist for all that is
+# known then. A call that makes one is refused in any case; only the reason is another.
+NEVER_LISTED = {
+    name: (error, "LOOKUP of a name that is not known says directory, until GETATTR settles it; nothing is made")
+    for error, names in {
+        "EISDIR": ("open O_CREAT new",),
+        "EEXIST": ("open O_CREAT|O_EXCL new", "mkdir", "link", "symlink", "mknod", "mkfifo", "mknod device",
+                   "linkat fd", "mkdirat"),
+    }.items()
+    for name in names
+}  # fmt: skip
 
 FILES = {"dir/hello": b"hello, world\n" * 20, "dir/secret": b"for root\n"}
 
@@ -64,19 +76,29 @@ def test_owners(trees):
     assert owner(trees[2] / "dir" / "hello") == (0, 0)
 
 
-@pytest.mark.parametrize("uid", [0, NOBODY])
-def test_same_outcome_as_tmpfs(trees, uid):
+def differences(trees, uid, explained):
+    """{operation: text} of what differs without an explanation, uid trying."""
     _, reference, ours = trees
     expected = run_as(uid, uid, [], lambda: operations.run(str(reference)))
     actual = run_as(uid, uid, [], lambda: operations.run(str(ours)))
     assert len(expected) > 150 and expected.keys() == actual.keys()
-    differences = {
+    return {
         name: f"tmpfs {expected[name]}, ours {actual[name]}"
         for name in expected
         if expected[name] != actual[name]
+        and (name not in explained or explained[name][0] not in (None, actual[name]))
     }
-    unexplained = {n: text for n, text in differences.items() if n not in EXPLAINED}
-    assert not unexplained, "\n".join(f"{n}: {text}" for n, text in unexplained.items())
+
+
+def lines(found):
+    return "\n".join(f"{name}: {text}" for name, text in found.items())
+
+
+# In this order: the first meets the directory as it was never listed.
+@pytest.mark.parametrize("uid", [0, NOBODY])
+def test_same_outcome_as_tmpfs(trees, uid):
+    found = differences(trees, uid, EXPLAINED | NEVER_LISTED)
+    assert not found, lines(found)
 
 
 def test_xattrs(trees):

@@ -56,14 +56,21 @@ def hung(backend):
         yield m
 
 
-def assert_fast(report):
+def assert_fast(*paths, threads=2, run_ms=2000, pause_us=1000):
+    """Reads of these paths (cached) are fast: p99 < 10 ms, or as fast as a plain file meanwhile."""
+    plain = harness.cache_dir() / "plain"
+    if not plain.exists():
+        harness.atomic_write(plain, content(1))
+    options = {"threads": threads, "run_ms": run_ms, "pause_us": pause_us}
+    with Reader(*paths, **options) as ours, Reader(plain, **options) as noise:
+        report, floor = ours.wait(run_ms / 1000 + 10), noise.wait(run_ms / 1000 + 10)
+    print(report, floor)
     harness.assert_clean(report)
-    assert report["p99_us"] < 10_000 * SLACK, report
+    assert report["p99_us"] < max(10_000 * SLACK, 3 * floor["p99_us"]), (report, floor)
 
 
 def test_cached_reads_do_not_notice(hung):
-    with Reader(hung / "dir/fast", hung / "top", threads=2, pause_us=1000, run_ms=3000) as reader:
-        assert_fast(reader.wait(10))
+    assert_fast(hung / "dir/fast", hung / "top", run_ms=3000)
     assert hung.readers.process.poll() is None, "the readers did not hang"
 
 
@@ -101,8 +108,7 @@ def test_nobody_locks_a_directory_with_o_creat(hung):
 def test_killed_readers_are_gone_at_once(hung):
     assert hung.readers.kill() < 1 * SLACK
     wait_for(lambda: not (hung.secret("dir/slow") or {}).get("readers"), 2, "no reader in status")
-    with Reader(hung / "dir/fast", threads=1, run_ms=200) as reader:
-        assert_fast(reader.wait(5))
+    assert_fast(hung / "dir/fast", run_ms=500)
 
 
 def test_an_interrupted_reader_is_gone_at_once(hung):
@@ -136,6 +142,7 @@ def test_another_instance_does_not_notice(mount, open_mode):
         (other / f"f{i}").write_bytes(content(1, 100))
     m.sections["provider/other"] = {"type": "file", "root": other}
     m.write_config()
+    m.expect_log("s/slow")
     m.start()
     crowd = [Hung(m / f"slow{i}", 5) for i in range(20)]
     try:
@@ -159,17 +166,21 @@ def test_another_instance_does_not_notice(mount, open_mode):
 def test_the_deadline(backend, deadline, readers):
     """ETIMEDOUT, not before it and hardly after it; 5 s if nothing is said."""
     m = backend({"slow": b"x", "slow.hang": b""}, mount_options={"deadline": deadline} if deadline else {})
+    m.expect_log("s/slow")
     wanted = {None: 5000, "1s": 1000, "2500ms": 2500}[deadline]
     with Hung(m / "slow", readers) as hung:
         report = hung.wait(12)
     assert report["errors"] == {"ETIMEDOUT": readers}, report
-    assert report["shortest_ms"] >= wanted - 20, report
+    # The first one waits for all of it; who came later shares the outcome of the one call.
+    assert report["shortest_ms"] >= wanted - 250, report
+    assert report["longest_ms"] >= wanted - 20, report
     assert report["longest_ms"] <= (wanted + 500) * SLACK, report
     assert len(m.calls("fetch", "slow")) == 1
 
 
 def test_stat_has_the_deadline_too(backend):
     m = backend({"slow": b"x", "slow.hang": b""}, mount_options={"deadline": "1s"})
+    m.expect_log("s/slow")
     result, seconds = timed(lambda: outcome(lambda: os.stat(m / "slow")))
     assert result == "ETIMEDOUT" and 0.98 <= seconds < 1.5 * SLACK
 
@@ -177,12 +188,13 @@ def test_stat_has_the_deadline_too(backend):
 def test_a_deaf_provider_costs_only_its_own_secret(backend):
     """A call that does not even end when it is told to: its readers still have their deadline."""
     m = backend({"deaf": b"x", "deaf.deaf": b"", "fast": content(1)}, mount_options={"deadline": "1s"})
+    m.expect_log("s/deaf")
     m.set("deaf.hang")
+    harness.read(m / "fast")
     with Hung(m / "deaf", 20) as hung:
         report = hung.wait(5)
     assert report["errors"] == {"ETIMEDOUT": 20} and report["longest_ms"] < 1500 * SLACK
-    with Reader(m / "fast", threads=2, run_ms=500) as reader:
-        assert_fast(reader.wait(5))
+    assert_fast(m / "fast", run_ms=1000)
     m.unset("deaf.deaf", "deaf.hang")
 
 
@@ -259,7 +271,7 @@ def test_refresh_asks_now(backend):
     assert len(m.calls("fetch", "db")) == 2
 
 
-def test_stale_is_served_within_resurrect_ttl_and_said(backend):
+def test_stale_is_served_within_resurrect_ttl_and_said(backend, open_mode):
     m = backend({"db": content(1)}, ttl="1", resurrect_ttl="3", mount_options={"deadline": "1s"})
     m.expect_log("unavailable|unreachable|UNAVAILABLE|stale|s/db")
     begin = time.monotonic()
@@ -273,7 +285,8 @@ def test_stale_is_served_within_resurrect_ttl_and_said(backend):
     assert m.xattr("db")["stale"] in ("1", "yes", "true")
     row = m.secret("db")
     assert row["state"] == "stale" and row["last_error"]
-    assert m.status()["metrics"]["hushfs_stale_opens_total"] > 0
+    if open_mode == "checked":  # elsewhere nobody sees the opens
+        assert m.status()["metrics"]["hushfs_stale_opens_total"] > 0
     time.sleep(max(0, begin + 4.3 - time.monotonic()))
     assert outcome(lambda: harness.read(m / "db")) == "EHOSTDOWN"
     m.unset("db.error")
@@ -393,7 +406,7 @@ def test_stat_after_a_listing_has_the_size(backend):
     assert sizes == {f"s{i}": 100 + i for i in range(20)}
     for i in range(20):
         assert len(harness.read(m / f"dir/s{i}")) == 100 + i
-    assert len(m.calls("fetch")) == 20
+    assert sorted(c for c in m.calls("fetch") if c != "fetch dir") == sorted(f"fetch dir/s{i}" for i in range(20))
 
 
 def test_names_that_cannot_be_listed_are_found(backend):
@@ -405,12 +418,20 @@ def test_names_that_cannot_be_listed_are_found(backend):
 
 
 @pytest.mark.parametrize("control", ["hang", "error"])
-def test_a_failing_listing_hides_no_secret(backend, control):
-    m = backend({"dir/db": content(1)}, mount_options={"deadline": "1s"})
-    m.expect_log("list|instance=s|unreachable")
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+def test_a_failing_listing_hides_no_secret(backend, control, known):
+    """A folder that was seen stays; one that was not may be unreachable, but is never "not there"."""
+    m = backend({"dir/db": content(1), "dir/other": content(1)}, mount_options={"deadline": "1s"})
+    m.expect_log("list|instance=s|unreachable|s/dir")
+    if known:
+        assert os.listdir(m / "dir")
+        harness.read(m / "dir/other")
     m.set(f".list.{control}", "UNAVAILABLE" if control == "error" else "")
     result, seconds = timed(lambda: outcome(lambda: harness.read(m / "dir/db")))
-    assert result == "ok" and seconds < 2.5 * SLACK
+    assert result == "ok" if known else result in ("ok", "EHOSTDOWN", "ETIMEDOUT")
+    assert seconds < 1.5 * SLACK
+    m.unset(f".list.{control}")
+    wait_for(lambda: outcome(lambda: harness.read(m / "dir/db")) == "ok", 10, "the secret")
 
 
 def test_a_slow_listing_does_not_hold_others(backend):
@@ -420,8 +441,7 @@ def test_a_slow_listing_does_not_hold_others(backend):
     listing = threading.Thread(target=lambda: os.listdir(m / "dir"))
     listing.start()
     time.sleep(0.1)
-    with Reader(m / "top", threads=2, run_ms=1000) as reader:
-        assert_fast(reader.wait(5))
+    assert_fast(m / "top", run_ms=1000)
     listing.join()
 
 
@@ -459,18 +479,16 @@ def test_one_bad_instance_does_not_stop_the_others(mount):
     assert health["bad"]["last_error"] and not health["s"]["last_error"]
 
 
-@pytest.mark.skipif(QUICK, reason="HUSHFS_QUICK")
 @pytest.mark.timeout(120)
 def test_ten_thousand_parked_readers(backend):
-    """I3 as it is written: ten processes of a thousand."""
+    """I3 as it is written: ten processes of a thousand (HUSHFS_QUICK: two)."""
     m = backend({"slow": b"x", "slow.hang": b"", "fast": content(1)}, mount_options={"deadline": "10s"})
     harness.read(m / "fast")
-    crowd = [Hung(m / "slow", 1000) for _ in range(10)]
+    crowd = [Hung(m / "slow", 1000) for _ in range(2 if QUICK else 10)]
     try:
         wait_for(lambda: m.calls("fetch", "slow"), 5, "the parked readers")
         time.sleep(1)
-        with Reader(m / "fast", threads=1, pause_us=1000, run_ms=3000) as reader:
-            assert_fast(reader.wait(10))
+        assert_fast(m / "fast", run_ms=3000)
         assert len(m.calls("fetch", "slow")) == 1
         begin = time.monotonic()
         for hung in crowd:
@@ -486,5 +504,6 @@ def test_ten_thousand_parked_readers(backend):
 def test_run_as_others_wait_no_longer(backend):
     """The gate does not depend on who asks."""
     m = backend({"slow": b"x", "slow.hang": b""}, mount_options={"deadline": "1s"}, mode="0644")
+    m.expect_log("s/slow")
     result, seconds = timed(lambda: outcome(lambda: run_as(NOBODY, NOBODY, [], lambda: harness.read(m / "slow"))))
     assert result == "ETIMEDOUT" and 0.95 < seconds < 1.6 * SLACK

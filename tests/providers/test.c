@@ -4,15 +4,20 @@
  * installed program: only hush_providers_test has it.
  *
  *     dir/NAME           the secret NAME; its content is the value. NAME may have folders.
+ *     dir/NAME.value     the secret NAME, if NAME is a folder, too
  *     dir/NAME.version   its version (the first line); without it, a hash of the content
+ *     dir/NAME.versions/V    what NAME#V is, for a V that is not the current one
  *     dir/NAME.fields    exists: the value is a JSON object, given as a map too
+ *     dir/NAME.ttl       the backend's own: milliseconds
+ *     dir/NAME.not_after the backend stops honouring the value that many seconds from now
  *     dir/NAME.delay     wait that many milliseconds first
  *     dir/NAME.hang      wait while this exists (or until cancel or deadline)
  *     dir/NAME.deaf      exists: such waits ignore cancel and deadline, for at most 60 s
  *     dir/NAME.error     then fail with this status (UNAVAILABLE, DENIED, …)
+ *     dir/NAME.retry     … and say that it may be asked again after so many milliseconds
  *     dir/.list.delay, .list.hang, .list.deaf, .list.error    the same for listings
  *     dir/.unlisted      exists: listings are UNSUPPORTED
- *     dir/.calls         each call appends a line: "fetch NAME" or "list PREFIX"
+ *     dir/.calls         each call appends a line: "fetch NAME", "fetch NAME#V" or "list PREFIX"
  *
  * It reads dir and appends to .calls (which the test makes, if the provider runs as another user).
  */
@@ -43,8 +48,10 @@ static const struct hush_option test_options[] = {
     {0},
 };
 
-static const char *const test_suffixes[] = {".version", ".fields", ".delay",
-                                            ".hang",    ".deaf",   ".error"};
+static const char *const test_suffixes[] = {
+    ".value", ".version", ".versions", ".fields", ".ttl",   ".not_after",
+    ".delay", ".hang",    ".deaf",     ".error",  ".retry",
+};
 
 static enum hush_status test_open(struct hush_provider *self, struct hush_op *op)
 {
@@ -58,8 +65,7 @@ static void test_close(struct hush_provider *self)
     (void)self; /* holds nothing between calls */
 }
 
-/* -- Control files ------------------------------------------------------------------------------
- */
+/* -- Control files ----------------------------------------------------------------------------- */
 
 static char *test_path(const struct test_provider *test, const char *name, const char *suffix)
 {
@@ -92,7 +98,8 @@ static bool test_control(const struct test_provider *test, const char *name, con
 }
 
 /* One write per line: O_APPEND keeps the lines of several workers apart. */
-static void test_log_call(const struct test_provider *test, const char *what, const char *name)
+static void test_log_call(const struct test_provider *test, const char *what, const char *name,
+                          const char *version)
 {
     cleanup_free char *path = test_path(test, ".calls", "");
     cleanup_close int fd = -1;
@@ -102,7 +109,7 @@ static void test_log_call(const struct test_provider *test, const char *what, co
     if (path == NULL)
         return;
     fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    size = asprintf(&line, "%s %s\n", what, name);
+    size = asprintf(&line, "%s %s%s%s\n", what, name, *version != '\0' ? "#" : "", version);
     if (size < 0)
         line = NULL;
     else if (fd >= 0 && write(fd, line, (size_t)size) != size)
@@ -141,6 +148,17 @@ static enum hush_status test_wait(const struct test_provider *test, struct hush_
     return HUSH_OK;
 }
 
+/* The number in a control file, if there is one. */
+static enum hush_status test_number(const struct test_provider *test, struct hush_op *op,
+                                    const char *name, const char *suffix, uint64_t *out)
+{
+    char line[TEST_CONTROL_MAX];
+
+    if (!test_control(test, name, suffix, line) || hush_parse_u64(line, UINT32_MAX, out))
+        return HUSH_OK;
+    return hush_fail(op, HUSH_CONFIG, "'%s%s' holds no number", name, suffix);
+}
+
 static enum hush_status test_scripted_error(struct hush_op *op, const char *text)
 {
     for (int i = HUSH_OK + 1; i < HUSH_STATUS_COUNT; i++)
@@ -154,23 +172,23 @@ static enum hush_status test_script(const struct test_provider *test, struct hus
                                     const char *name)
 {
     char line[TEST_CONTROL_MAX];
-    enum hush_status status = HUSH_OK;
-    uint64_t delay_ms = 0;
+    uint64_t delay_ms = 0, retry_ms = 0;
+    enum hush_status status = test_number(test, op, name, ".delay", &delay_ms);
 
-    if (test_control(test, name, ".delay", line)) {
-        if (!hush_parse_u64(line, TEST_DEAF_MS, &delay_ms))
-            return hush_fail(op, HUSH_CONFIG, "'%s.delay' holds no number", name);
+    if (status == HUSH_OK && delay_ms > 0)
         status = test_wait(test, op, name, hush_now_ns() + delay_ms * HUSH_NS_PER_MS);
-    }
     if (status == HUSH_OK)
         status = test_wait(test, op, name, 0);
-    if (status == HUSH_OK && test_control(test, name, ".error", line))
-        status = test_scripted_error(op, line);
-    return status;
+    if (status == HUSH_OK)
+        status = test_number(test, op, name, ".retry", &retry_ms);
+    if (status != HUSH_OK || !test_control(test, name, ".error", line))
+        return status;
+    if (retry_ms != 0)
+        hush_op_retry_after(op, (uint32_t)retry_ms);
+    return test_scripted_error(op, line);
 }
 
-/* -- Fetch --------------------------------------------------------------------------------------
- */
+/* -- Fetch ------------------------------------------------------------------------------------- */
 
 static bool test_is_control(const char *name)
 {
@@ -206,7 +224,8 @@ static bool test_is_name(const char *name)
 static enum hush_status test_read(const struct test_provider *test, struct hush_op *op,
                                   const char *name, struct hush_secret **out)
 {
-    cleanup_free char *path = test_path(test, name, "");
+    const bool both = test_exists(test, name, ".value");
+    cleanup_free char *path = test_path(test, name, both ? ".value" : "");
     cleanup_close int fd = path == NULL ? -1 : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     enum hush_status status;
     uint8_t *bytes;
@@ -245,15 +264,49 @@ static void test_version(const struct test_provider *test, const char *name,
         (void)snprintf(out->text, sizeof(out->text), "%016" PRIx64, hash);
 }
 
+/* A version by its name. False: it may be the current one. */
+static bool test_named(const struct test_provider *test, struct hush_op *op,
+                       const struct hush_ref *ref, struct hush_value *value,
+                       enum hush_status *status)
+{
+    cleanup_free char *name = NULL;
+
+    if (ref->version.text[0] == '\0' || strchr(ref->version.text, '/') != NULL ||
+        asprintf(&name, "%s.versions/%s", ref->path, ref->version.text) < 0 ||
+        !test_exists(test, name, ""))
+        return false;
+    *status = test_read(test, op, name, &value->secret);
+    value->meta.version = ref->version;
+    return true;
+}
+
+static enum hush_status test_meta(const struct test_provider *test, struct hush_op *op,
+                                  const char *name, struct hush_meta *meta)
+{
+    uint64_t ttl_ms = 0, left_s = 0;
+    enum hush_status status = test_number(test, op, name, ".ttl", &ttl_ms);
+
+    if (status == HUSH_OK)
+        status = test_number(test, op, name, ".not_after", &left_s);
+    meta->ttl_ms = (uint32_t)ttl_ms;
+    meta->not_after = left_s > 0 ? hush_wall_s() + (time_t)left_s : 0;
+    return status;
+}
+
 static enum hush_status test_fill(const struct test_provider *test, struct hush_op *op,
                                   const struct hush_ref *ref, const struct hush_version *if_not,
                                   struct hush_value *value)
 {
-    enum hush_status status = test_read(test, op, ref->path, &value->secret);
+    enum hush_status status = test_meta(test, op, ref->path, &value->meta);
 
+    if (status != HUSH_OK || test_named(test, op, ref, value, &status))
+        return status;
+    status = test_read(test, op, ref->path, &value->secret);
     if (status != HUSH_OK)
         return status;
     test_version(test, ref->path, value->secret, &value->meta.version);
+    if (ref->version.text[0] != '\0' && strcmp(value->meta.version.text, ref->version.text) != 0)
+        return hush_fail(op, HUSH_NOT_FOUND, "there is no version '%s'", ref->version.text);
     if (if_not->text[0] != '\0' && strcmp(value->meta.version.text, if_not->text) == 0) {
         value->secret = hush_secret_unref(value->secret);
         value->unchanged = true;
@@ -272,7 +325,7 @@ static enum hush_status test_fetch(struct hush_provider *self, struct hush_op *o
     struct hush_value value = {0};
     enum hush_status status;
 
-    test_log_call(test, "fetch", ref->path);
+    test_log_call(test, "fetch", ref->path, ref->version.text);
     if (!test_is_name(ref->path) || test_is_control(ref->path))
         return hush_fail(op, HUSH_NOT_FOUND, "'%s' is no name of a secret", ref->path);
     status = test_script(test, op, ref->path);
@@ -287,23 +340,44 @@ static enum hush_status test_fetch(struct hush_provider *self, struct hush_op *o
     return HUSH_OK;
 }
 
-/* -- List ---------------------------------------------------------------------------------------
- */
+/* -- List -------------------------------------------------------------------------------------- */
 
-static enum hush_status test_list_dir(struct hush_op *op, DIR *dir, hush_emit_fn *emit, void *ctx)
+/* A listing under way. */
+struct test_listing {
+    const struct test_provider *test;
+    const char *prefix;
+    hush_emit_fn *emit;
+    void *ctx;
+};
+
+static enum hush_status test_list_entry(const struct test_listing *l, const struct dirent *entry)
+{
+    const bool folder = entry->d_type == DT_DIR;
+    struct hush_entry found = {.name = entry->d_name,
+                               .kind = folder ? HUSH_KIND_FOLDER : HUSH_KIND_SECRET};
+    cleanup_free char *name = NULL;
+    enum hush_status status;
+
+    if (test_is_control(entry->d_name))
+        return HUSH_OK;
+    status = l->emit(l->ctx, &found);
+    if (status != HUSH_OK || !folder || asprintf(&name, "%s/%s", l->prefix, entry->d_name) < 0 ||
+        !test_exists(l->test, name, ".value"))
+        return status;
+    found.kind = HUSH_KIND_SECRET;
+    return l->emit(l->ctx, &found);
+}
+
+static enum hush_status test_list_dir(struct hush_op *op, DIR *dir, const struct test_listing *l)
 {
     const struct dirent *entry;
 
     /* cppcheck-suppress readdirCalled ; one thread has this stream */
     while ((entry = readdir(dir)) != NULL) {
-        const struct hush_entry found = {
-            .name = entry->d_name,
-            .kind = entry->d_type == DT_DIR ? HUSH_KIND_FOLDER : HUSH_KIND_SECRET,
-        };
         enum hush_status status = test_check_op(op);
 
-        if (status == HUSH_OK && !test_is_control(entry->d_name))
-            status = emit(ctx, &found);
+        if (status == HUSH_OK)
+            status = test_list_entry(l, entry);
         if (status != HUSH_OK)
             return status;
     }
@@ -314,11 +388,12 @@ static enum hush_status test_list(struct hush_provider *self, struct hush_op *op
                                   const char *prefix, hush_emit_fn *emit, void *ctx)
 {
     const struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
+    const struct test_listing listing = {test, prefix, emit, ctx};
     cleanup_free char *path = test_path(test, prefix, "");
     enum hush_status status;
     DIR *dir;
 
-    test_log_call(test, "list", prefix);
+    test_log_call(test, "list", prefix, "");
     status = test_script(test, op, ".list");
     if (status != HUSH_OK)
         return status;
@@ -329,7 +404,7 @@ static enum hush_status test_list(struct hush_provider *self, struct hush_op *op
     dir = path == NULL ? NULL : opendir(path);
     if (dir == NULL)
         return hush_fail(op, hush_status_from_errno(errno), "'%s': %m", prefix);
-    status = test_list_dir(op, dir, emit, ctx);
+    status = test_list_dir(op, dir, &listing);
     (void)closedir(dir); /* was opened for reading */
     return status;
 }
@@ -337,7 +412,7 @@ static enum hush_status test_list(struct hush_provider *self, struct hush_op *op
 const struct hush_provider_ops hush_provider_test = {
     .name = "test",
     .summary = "files that script a backend, for tests",
-    .flags = HUSH_HAS_UNCHANGED | HUSH_IS_LOCAL,
+    .flags = HUSH_HAS_VERSIONS | HUSH_HAS_UNCHANGED | HUSH_IS_LOCAL,
     .size = sizeof(struct test_provider),
     .options = test_options,
     .open = test_open,

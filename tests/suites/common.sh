@@ -70,16 +70,15 @@ shell_files() {
     done || true
 }
 
-# Configure (once) and build a preset of CMakePresets.json.
-build() { # PRESET [TARGET...]
-    local preset=$1 targets=()
+# Configure and build a preset of CMakePresets.json.
+build() { # PRESET [OPTION OF CMAKE --build...]
+    local preset=$1
     shift
-    [ $# = 0 ] || targets=(--target "$@")
-    [ -e "build/$preset/build.ninja" ] || cmake --preset "$preset" >"$logs/configure-$preset.log" 2>&1 || {
+    cmake --preset "$preset" -DBUILD_TESTING=ON >"$logs/configure-$preset.log" 2>&1 || {
         cat "$logs/configure-$preset.log"
         return 1
     }
-    cmake --build --preset "$preset" -j 2 "${targets[@]}"
+    cmake --build --preset "$preset" -j 2 "$@"
 }
 
 # The same for a suite that needs it: without it nothing else of the suite makes sense.

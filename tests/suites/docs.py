@@ -54,7 +54,7 @@ def command_exists(command, subcommands):
 
 def commands(text):
     for block in BLOCK.findall(text):
-        for line in block.replace("\\\n", " ").splitlines():
+        for line in block.replace("\\\n", " ").replace("&&", "\n").splitlines():
             found = words(line)
             if found and not found[0].startswith("#"):
                 yield found

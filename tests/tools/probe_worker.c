@@ -236,6 +236,13 @@ static void probe_ready(void)
     (void)close(HUSH_FD_READY);
 }
 
+static void probe_stay_silent(void)
+{
+    probe_ready();
+    for (;;)
+        pause();
+}
+
 int main(void)
 {
     static struct probe p = {.current = 100};
@@ -253,11 +260,8 @@ int main(void)
     p.state = mmap(NULL, sizeof(*p.state), PROT_READ | PROT_WRITE, MAP_SHARED, HUSH_FD_STATE, 0);
     if (p.state == MAP_FAILED || p.state->magic != HUSH_STATE_MAGIC)
         return 1;
-    if (strcmp(p.config, "silent") == 0) {
-        probe_ready();
-        for (;;)
-            pause();
-    }
+    if (strcmp(p.config, "silent") == 0)
+        probe_stay_silent();
     probe_session = hush_session_new(&ops, sizeof(ops), &p.base, HUSH_FD_FUSE, p.state, NULL);
     if (probe_session == NULL)
         return 1;

@@ -36,8 +36,7 @@ static inline void sleep_ms(long ms)
     (void)nanosleep(&time, NULL);
 }
 
-/* -- The directory ------------------------------------------------------------------------------
- */
+/* -- The directory ----------------------------------------------------------------------------- */
 
 static inline void full_path(const struct fixture *f, const char *name, char path[PATH_SIZE])
 {
@@ -105,8 +104,7 @@ static inline void remove_tree(const char *path)
     assert_int_equal(nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
-/* -- The provider -------------------------------------------------------------------------------
- */
+/* -- The provider ------------------------------------------------------------------------------ */
 
 static inline void set_root(struct fixture *f, const char *root)
 {

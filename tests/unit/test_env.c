@@ -97,8 +97,7 @@ static const char *get(struct fixture *f, const char *name, const char *version)
     return text;
 }
 
-/* -- Names --------------------------------------------------------------------------------------
- */
+/* -- Names ------------------------------------------------------------------------------------- */
 
 static void test_mapping(void **state)
 {
@@ -230,8 +229,7 @@ static void test_prefix(void **state)
     }
 }
 
-/* -- Listing ------------------------------------------------------------------------------------
- */
+/* -- Listing ----------------------------------------------------------------------------------- */
 
 static enum hush_status collect(void *ctx, const struct hush_entry *entry)
 {

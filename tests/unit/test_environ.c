@@ -22,8 +22,7 @@ static unsigned char needle(size_t position)
         unsigned char)("abcdefghijklmnopqrstuvwxyz0123456789"[(position * 11 + position / 7) % 36]);
 }
 
-/* -- Run with a given environment ----------------------------------------------------------------
- */
+/* -- Run with a given environment -------------------------------------------------------------- */
 
 static bool stays(const char *entry)
 {
@@ -116,11 +115,11 @@ static int captured(void)
     struct hush_environ *env;
     int fd;
 
-    CHECK(!MEMSCAN_WORKS || memscan_count(needle, NEEDLE_SIZE) > 0); /* the scan can see it */
+    CHECK(!memscan_works() || memscan_count(needle, NEEDLE_SIZE) > 0); /* the scan can see it */
     fd = hush_environ_capture();
     CHECK(fd >= 0);
     CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC);
-    CHECK(!MEMSCAN_WORKS || memscan_count(needle, NEEDLE_SIZE) == 0);
+    CHECK(!memscan_works() || memscan_count(needle, NEEDLE_SIZE) == 0);
     check_proc_environ();
     CHECK(secure_getenv("CANARY") == NULL);
     CHECK(secure_getenv("PATHX") == NULL);
@@ -173,8 +172,7 @@ static const struct {
     {"cannot", cannot_capture},
 };
 
-/* -- The parent's side ---------------------------------------------------------------------------
- */
+/* -- The parent's side ------------------------------------------------------------------------- */
 
 static char **make_environment(void)
 {

@@ -11,8 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-/* -- Links --------------------------------------------------------------------------------------
- */
+/* -- Links ------------------------------------------------------------------------------------- */
 
 static void test_kubernetes(void **state)
 {
@@ -63,8 +62,7 @@ static void test_links(void **state)
     expect_names(f, "to-dir", "real up ");
 }
 
-/* -- What is no file ----------------------------------------------------------------------------
- */
+/* -- What is no file --------------------------------------------------------------------------- */
 
 static void make_socket(struct fixture *f, const char *name)
 {
@@ -139,8 +137,7 @@ static void test_file_without_size(void **state)
     expect_fails(f, "status", HUSH_BACKEND, "does not tell its size");
 }
 
-/* -- Permissions --------------------------------------------------------------------------------
- */
+/* -- Permissions ------------------------------------------------------------------------------- */
 
 static int as_nobody(void *ctx)
 {
@@ -215,8 +212,7 @@ static void test_denied_though_unchanged(void **state)
     assert_int_equal(in_child(unchanged_as_nobody, f), 0);
 }
 
-/* -- Roots --------------------------------------------------------------------------------------
- */
+/* -- Roots ------------------------------------------------------------------------------------- */
 
 static void test_root_comes_and_goes(void **state)
 {
@@ -251,8 +247,7 @@ static void test_root_is_a_link(void **state)
     expect_bytes(f, "secret", "value");
 }
 
-/* -- Versions -----------------------------------------------------------------------------------
- */
+/* -- Versions ---------------------------------------------------------------------------------- */
 
 /* A file that was changed just now could change again unseen: its version never counts as known. */
 static void test_racy_version(void **state)
@@ -291,6 +286,7 @@ static void test_time_set_back(void **state)
     assert_int_equal(value.meta.modified, st.st_mtim.tv_sec);
     make_file(f, "secret", "two"); /* the same inode and size */
     assert_int_equal(utimensat(AT_FDCWD, path, (struct timespec[]){st.st_atim, st.st_mtim}, 0), 0);
+    sleep_ms(250); /* so that the time stamps alone must tell */
     hush_op_init(&op, f->arena, OP_MS);
     assert_int_equal(file_ops->fetch(f->provider, &op, &ref, &value.meta.version, &again), HUSH_OK);
     assert_false(again.unchanged);
@@ -299,110 +295,110 @@ static void test_time_set_back(void **state)
     hush_value_clear(&value);
 }
 
-/* -- Files that change while they are read ------------------------------------------------------
- */
+/* -- Files that change while they are read ----------------------------------------------------- */
+
+/* Called after each read(2) of this program (linked with --wrap=read) that gave something. */
+static void (*after_read)(void);
+static struct fixture *read_fixture;
+static unsigned reads_to_disturb;
+
+ssize_t __real_read(int fd, void *bytes, size_t size); /* NOLINT: the linker's names */
+ssize_t __wrap_read(int fd, void *bytes, size_t size); /* NOLINT */
+
+ssize_t __wrap_read(int fd, void *bytes, size_t size) /* NOLINT */
+{
+    ssize_t got = __real_read(fd, bytes, size);
+
+    if (got > 0 && after_read != NULL && reads_to_disturb > 0) {
+        reads_to_disturb--;
+        after_read();
+    }
+    return got;
+}
+
+static void change_in_place(void)
+{
+    assert_true(make_file_quietly(read_fixture, "secret", "after"));
+}
+
+static void grow(void)
+{
+    assert_true(make_file_quietly(read_fixture, "secret", "after, and longer"));
+}
+
+static void shrink(void)
+{
+    assert_true(make_file_quietly(read_fixture, "secret", "a"));
+}
+
+static void replace_by_rename(void)
+{
+    assert_true(make_file_quietly(read_fixture, ".new", "after"));
+    assert_true(rename_quietly(read_fixture, ".new", "secret"));
+}
+
+/* What was read while the file changed does not count: it is read again. A file that was replaced
+ * while it was read is whole, and needs no second try. */
+static void test_written_while_read(void **state)
+{
+    /* clang-format off */
+    static const struct { void (*change)(void); const char *expected; } rows[] = {
+        {change_in_place,   "after"},
+        {grow,              "after, and longer"},
+        {shrink,            "a"},
+        {replace_by_rename, "first"},
+    };
+    /* clang-format on */
+
+    read_fixture = *state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        make_file(*state, "secret", "first");
+        after_read = rows[i].change;
+        reads_to_disturb = 1;
+        expect_bytes(*state, "secret", rows[i].expected);
+        assert_int_equal(reads_to_disturb, 0);
+    }
+    make_file(*state, "secret", "first");
+    after_read = change_in_place;
+    reads_to_disturb = 1000;
+    expect_fails(*state, "secret", HUSH_BACKEND, "changes while it is read");
+    after_read = NULL;
+    assert_int_equal(hush_arena_usage(read_fixture->arena).blocks, 0);
+}
+
+/* Called at each nanosleep(2), with which fetch() lets a file settle. */
+static void (*while_settling)(void);
+
+int __real_nanosleep(const struct timespec *time, struct timespec *left); /* NOLINT */
+int __wrap_nanosleep(const struct timespec *time, struct timespec *left); /* NOLINT */
+
+int __wrap_nanosleep(const struct timespec *time, struct timespec *left) /* NOLINT */
+{
+    void (*call)(void) = while_settling;
+
+    while_settling = NULL;
+    if (call != NULL)
+        call();
+    return __real_nanosleep(time, left);
+}
+
+/* `echo value > file` has emptied the file, and fills it a moment later: empty is no value. */
+static void test_truncating_writer(void **state)
+{
+    read_fixture = *state;
+    make_file(*state, "secret", "before");
+    make_file(*state, "secret", "");
+    while_settling = change_in_place;
+    expect_bytes(*state, "secret", "after");
+    assert_null(while_settling);
+    make_file(*state, "secret", ""); /* and this one stays so */
+    expect_bytes(*state, "secret", "");
+}
 
 struct writer {
     struct fixture *f;
     atomic_bool stop;
 };
-
-enum { WRITER_SIZE = 256 << 10 };
-
-/* In place, over and over: pages of one letter, then of the next. */
-static void *write_in_place(void *ctx)
-{
-    struct writer *writer = ctx;
-    char *page = malloc(WRITER_SIZE), path[PATH_SIZE];
-    int fd;
-
-    full_path(writer->f, "busy", path);
-    fd = open(path, O_WRONLY | O_CLOEXEC);
-    for (unsigned i = 0; fd >= 0 && page != NULL && !atomic_load(&writer->stop); i++) {
-        memset(page, (int)('a' + i % 26), WRITER_SIZE);
-        for (size_t at = 0; at < WRITER_SIZE; at += 4096)
-            if (pwrite(fd, page, 4096, (off_t)at) != 4096)
-                break;
-    }
-    close(fd);
-    free(page);
-    return NULL;
-}
-
-/*
- * A file that somebody writes without pause: each fetch is a refusal, or (where the writer was not
- * scheduled) one whole value. Never a mix, never a hang.
- */
-static void test_busy_file(void **state)
-{
-    struct fixture *f = *state;
-    struct writer writer = {.f = f};
-    char *initial = calloc(1, WRITER_SIZE + 1);
-    unsigned refused = 0;
-    pthread_t thread;
-
-    assert_non_null(initial);
-    memset(initial, 'z', WRITER_SIZE);
-    make_file(f, "busy", initial);
-    free(initial);
-    assert_int_equal(pthread_create(&thread, NULL, write_in_place, &writer), 0);
-    for (int i = 0; i < 10; i++) {
-        struct hush_value value = {0};
-        enum hush_status status = fetch(f, "busy", &value);
-
-        refused += status == HUSH_BACKEND;
-        if (status != HUSH_BACKEND) {
-            const uint8_t *bytes;
-
-            assert_int_equal(status, HUSH_OK);
-            assert_int_equal(hush_secret_size(value.secret), WRITER_SIZE);
-            bytes = hush_secret_bytes(value.secret);
-            assert_memory_equal(bytes, bytes + 1, WRITER_SIZE - 1); /* one letter */
-        }
-        hush_value_clear(&value);
-    }
-    atomic_store(&writer.stop, true);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_true(refused > 0);
-    assert_int_equal(hush_arena_usage(f->arena).blocks, 0);
-}
-
-/* As `echo value > file` does it, with a moment in between. */
-static void *write_truncating(void *ctx)
-{
-    struct writer *writer = ctx;
-    char path[PATH_SIZE];
-
-    full_path(writer->f, "echoed", path);
-    while (!atomic_load(&writer->stop)) {
-        int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-
-        sleep_ms(1);
-        if (fd < 0 || write(fd, "first ", 6) != 6)
-            break;
-        sleep_ms(1);
-        if (write(fd, "second", 6) != 6)
-            break;
-        close(fd);
-        sleep_ms(60);
-    }
-    return NULL;
-}
-
-/* Neither the empty file nor the half of it is a value. */
-static void test_truncating_writer(void **state)
-{
-    struct fixture *f = *state;
-    struct writer writer = {.f = f};
-    pthread_t thread;
-
-    make_file(f, "echoed", "first second");
-    assert_int_equal(pthread_create(&thread, NULL, write_truncating, &writer), 0);
-    for (int i = 0; i < 60; i++)
-        expect_bytes(f, "echoed", "first second");
-    atomic_store(&writer.stop, true);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-}
 
 /* A file that grew or shrank between looking and reading is read again. */
 static void *grow_and_shrink(void *ctx)
@@ -457,8 +453,8 @@ int main(void)
         FILE_TEST(test_root_is_a_link),
         FILE_TEST(test_racy_version),
         FILE_TEST(test_time_set_back),
-        FILE_TEST(test_busy_file),
         FILE_TEST(test_truncating_writer),
+        FILE_TEST(test_written_while_read),
         FILE_TEST(test_replaced_while_read),
     };
 

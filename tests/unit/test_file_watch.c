@@ -108,8 +108,7 @@ static void expect_no_reports(struct watcher *w)
     pthread_mutex_unlock(&w->mutex);
 }
 
-/* -- Files --------------------------------------------------------------------------------------
- */
+/* -- Files ------------------------------------------------------------------------------------- */
 
 static void test_files(void **state)
 {
@@ -182,8 +181,7 @@ static void test_hard_link(void **state)
     end(&w);
 }
 
-/* -- Directories --------------------------------------------------------------------------------
- */
+/* -- Directories ------------------------------------------------------------------------------- */
 
 static void test_new_directories(void **state)
 {
@@ -238,8 +236,7 @@ static void test_removed_directory(void **state)
     end(&w);
 }
 
-/* -- Links --------------------------------------------------------------------------------------
- */
+/* -- Links ------------------------------------------------------------------------------------- */
 
 static void test_kubernetes_switch(void **state)
 {
@@ -274,10 +271,13 @@ static void test_links_mean_everything(void **state)
     make_file(*state, "real/x", "2"); /* and so did alias */
     expect_report(&w, "");
     end(&w);
+    begin(&w, *state); /* a link that was there before */
+    make_file(*state, "real/x", "3");
+    expect_report(&w, "");
+    end(&w);
 }
 
-/* -- Roots --------------------------------------------------------------------------------------
- */
+/* -- Roots ------------------------------------------------------------------------------------- */
 
 static void root_path(struct fixture *f, char path[PATH_SIZE])
 {
@@ -360,8 +360,7 @@ static void test_root_missing_at_start(void **state)
     end(&w);
 }
 
-/* -- Cost ---------------------------------------------------------------------------------------
- */
+/* -- Cost -------------------------------------------------------------------------------------- */
 
 static uint64_t cpu_us(void)
 {

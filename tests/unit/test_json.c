@@ -58,8 +58,7 @@ static void expect_field(const struct hush_value *value, size_t i, const char *n
     assert_memory_equal(hush_secret_bytes(value->fields[i].value), text, strlen(text));
 }
 
-/* -- Taken --------------------------------------------------------------------------------------
- */
+/* -- Taken ------------------------------------------------------------------------------------- */
 
 static void test_values(void **state)
 {
@@ -137,8 +136,7 @@ static void test_empty_object(void **state)
     assert_null(value.fields);
 }
 
-/* -- Refused ------------------------------------------------------------------------------------
- */
+/* -- Refused ----------------------------------------------------------------------------------- */
 
 static void expect_refused(const char *text, size_t size, enum hush_status status,
                            const char *reason)
@@ -293,8 +291,7 @@ static void test_arena_full(void **state)
     arena = large;
 }
 
-/* -- Nothing stays ------------------------------------------------------------------------------
- */
+/* -- Nothing stays ----------------------------------------------------------------------------- */
 
 /* Letters, each different from what stands in this program: the scan must not find its own source.
  */
@@ -303,17 +300,20 @@ static unsigned char needle(size_t position)
     return (unsigned char)('a' + (position * 11 + position / 26 + (position * position) % 7) % 26);
 }
 
-/* text with each '%' as the needle. The text is wiped by the caller. */
+/* text with each '%' as the needle and '&' as its beginning, short enough for jansson to quote it
+ * in an error. The text is wiped by the caller. */
 static size_t plant(char *text, const char *format)
 {
     size_t size = 0;
 
     for (; *format != '\0'; format++) {
-        if (*format != '%') {
+        const size_t needle_size = *format == '%' ? NEEDLE_SIZE : MEMSCAN_PIECE;
+
+        if (*format != '%' && *format != '&') {
             text[size++] = *format;
             continue;
         }
-        for (size_t i = 0; i < NEEDLE_SIZE; i++)
+        for (size_t i = 0; i < needle_size; i++)
             text[size++] = (char)needle(i);
     }
     return size;
@@ -334,11 +334,14 @@ static void test_leaves_nothing(void **state)
         "{\"a\":\"%\\u0000\"}",
         "{\"a\":\"%%%%%%%%%%%%%%%%\",\"b\":\"%\"}",
         "[\"%\"]",
+        "{\"a\":&}",
+        "{\"&\":1,\"&\":2}",
+        "{\"a\":\"&\"&}",
     };
     static char text[TEXT_MAX];
 
     (void)state;
-    if (!MEMSCAN_WORKS)
+    if (!memscan_works())
         skip();
     text[plant(text, "%")] = '\0';
     assert_true(memscan_count(needle, NEEDLE_SIZE) > 0); /* the scan sees what is there */

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -49,15 +50,15 @@ static bool has_vm_flag(const void *base, const char *flag)
 static size_t locked_now(void)
 {
     char line[256];
-    unsigned long kib = 0;
+    uintmax_t kib = 0;
     FILE *file = fopen("/proc/self/status", "re");
 
     while (file != NULL && fgets(line, sizeof(line), file) != NULL)
         if (strncmp(line, "VmLck:", 6) == 0)
-            kib = strtoul(line + 6, NULL, 10);
+            kib = strtoumax(line + 6, NULL, 10);
     if (file != NULL)
         (void)fclose(file);
-    return kib * 1024;
+    return (size_t)kib * 1024;
 }
 
 static int zeroed_locked_undumped_shared(void *ctx)

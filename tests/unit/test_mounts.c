@@ -88,6 +88,10 @@ static void resolves_names(void **state)
     assert_int_equal(chdir(dir), 0);
     assert_true(hush_mounts_resolve_parent("none", out));
     assert_string_equal(out, expected);
+    assert_true(hush_mounts_resolve_parent("link/..", out));
+    assert_string_equal(out, "/tmp");
+    assert_true(hush_mounts_resolve_parent("/", out));
+    assert_string_equal(out, "/");
     assert_int_equal(unlink("link"), 0);
     assert_int_equal(chdir("/"), 0);
     assert_int_equal(rmdir(dir), 0);

@@ -20,12 +20,10 @@ static int setup(void **state)
 
     if (f == NULL)
         return -1;
-    f->arena = hush_arena_new(1 << 20);
-    if (f->arena == NULL)
-        return -1;
-    hush_op_init(&f->op, f->arena, 0);
     *state = f;
-    return 0;
+    f->arena = hush_arena_new(1 << 20);
+    hush_op_init(&f->op, f->arena, 0);
+    return f->arena == NULL ? -1 : 0;
 }
 
 static int teardown(void **state)

@@ -105,13 +105,12 @@ static int free_a_strangers(void *ctx)
 static void what_is_not_ours_aborts(void **state)
 {
     (void)state; /* none */
-    if (MEMSCAN_WORKS)
+    if (memscan_works())
         assert_int_equal(in_child(free_twice, NULL), 128 + SIGABRT);
     assert_int_equal(in_child(free_a_strangers, NULL), 128 + SIGABRT);
 }
 
-/* -- Copies that stay ----------------------------------------------------------------------------
- */
+/* -- Copies that stay -------------------------------------------------------------------------- */
 
 /* Through a memory BIO that grows, a string copy, and a number: none of them is told to clear. */
 static void use_openssl(void)
@@ -171,7 +170,7 @@ static int own_heap(void *ctx)
 static void a_freed_block_leaves_no_copy(void **state)
 {
     (void)state; /* none */
-    if (!MEMSCAN_WORKS)
+    if (!memscan_works())
         skip();
     assert_int_equal(in_child(own_heap, NULL), 0);
 }
@@ -179,7 +178,7 @@ static void a_freed_block_leaves_no_copy(void **state)
 static void openssl_leaves_no_copy(void **state)
 {
     (void)state; /* none */
-    if (!MEMSCAN_WORKS)
+    if (!memscan_works())
         skip();
     assert_int_equal(in_child(openssl_as_it_is, NULL), 0);
     assert_int_equal(in_child(openssl_that_wipes, NULL), 0);

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * serve.c - the life of a worker's filesystem: made over what a dead worker left, started, served,
+ * ended. Called by worker.c; unit tests and the fuzz target of FUSE messages use it without a
+ * mount.
+ */
+#include "serve.h"
+
+#include "core/clock.h"
+#include "core/lockmem.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "dotfiles.h"
+#include "ops.h"
+#include "rotate.h"
+#include "snapshot.h"
+#include "timer.h"
+#include "tree.h"
+#include "work.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { STOP_WAIT_MS = 2000, BOUNCE_SIZE = 128 * 1024 };
+
+/* The loop's buffer for READ: locked, never dumped, wiped after each use. */
+static char *map_bounce(void)
+{
+    void *p = mmap(NULL, BOUNCE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED || mlock2(p, BOUNCE_SIZE, MLOCK_ONFAULT) != 0 ||
+        madvise(p, BOUNCE_SIZE, MADV_DONTDUMP) != 0)
+        return NULL;
+    return p;
+}
+
+static bool instance_open(struct hush_fs *fs, struct hush_instance *instance,
+                          const struct hush_instance_config *config)
+{
+    struct hush_op op;
+    enum hush_status status;
+    char error[160];
+
+    instance->fs = fs;
+    instance->config = config;
+    pthread_cond_init(&instance->work, NULL);
+    instance->provider = hush_provider_new(config->ops, config->name, fs->env);
+    if (instance->provider == NULL)
+        return false;
+    for (size_t i = 0; i < config->option_count; i++) {
+        const struct hush_option *row =
+            hush_option_find(config->ops->options, config->options[i].key);
+
+        if (row == NULL ||
+            !hush_option_set(row, instance->provider, config->options[i].value, error))
+            return false;
+    }
+    hush_op_init(&op, fs->arena, config->timeout_ms);
+    status = hush_provider_open(instance->provider, &op);
+    instance->health = status;
+    memcpy(instance->detail, op.detail, sizeof(instance->detail));
+    if (status != HUSH_OK) /* one bad provider never stops the others (I17) */
+        hush_error("instance %s: %s: %s", config->name, hush_status_text(status), op.detail);
+    return true;
+}
+
+static bool instances_open(struct hush_fs *fs)
+{
+    fs->instances = calloc(fs->config->instance_count, sizeof(*fs->instances));
+    if (fs->instances == NULL)
+        return false;
+    for (size_t i = 0; i < fs->config->instance_count; i++) {
+        if (!instance_open(fs, &fs->instances[i], &fs->config->instances[i]))
+            return false;
+        fs->instance_count++;
+    }
+    return true;
+}
+
+static bool root_init(struct hush_fs *fs)
+{
+    struct hush_listing *l = calloc(1, sizeof(*l));
+
+    if (l == NULL)
+        return false;
+    l->refs = 1;
+    for (size_t i = 0; i < fs->instance_count; i++)
+        if (!hush_listing_add(l, fs->instances[i].config->name, HUSH_IS_FOLDER))
+            return false;
+    hush_listing_finish(l);
+    l->generation = ++fs->generation;
+    fs->root.ino = HUSH_INO_ROOT;
+    fs->root.kind = HUSH_NODE_ROOT;
+    fs->root.directory = true;
+    fs->root.changed_s = hush_wall_s();
+    fs->root.listing = l;
+    hush_tree_add(fs, &fs->root);
+    return hush_dot_init(fs);
+}
+
+/* What is fixed, and what a dead worker left. */
+static bool tree_init(struct hush_fs *fs)
+{
+    if (!root_init(fs))
+        return false;
+    for (size_t i = 0; i < fs->instance_count; i++) {
+        struct hush_instance *instance = &fs->instances[i];
+
+        instance->node =
+            hush_tree_path_node(fs, instance, instance->config->name, HUSH_NODE_DIR, false);
+        if (instance->node == NULL)
+            return false;
+    }
+    hush_snapshot_adopt_all(fs);
+    hush_tree_adopt_all(fs);
+    return true;
+}
+
+/* `open` was settled with the kernel when the mount was made. */
+static void settle_open_mode(struct hush_fs *fs)
+{
+    fs->open_mode = (enum hush_open_mode)fs->config->mount.open;
+    if (atomic_load(&fs->state->init_size) == 0) {
+        fs->state->open_mode = (uint32_t)fs->open_mode;
+        return;
+    }
+    if (fs->state->open_mode == (uint32_t)fs->open_mode)
+        return;
+    hush_warning("a new value of `open` needs a new mount: the old one stays in force");
+    fs->open_mode = (enum hush_open_mode)fs->state->open_mode;
+}
+
+bool hush_serve_init(struct hush_fs *fs)
+{
+    uint64_t generation = atomic_load(&fs->state->worker_generation);
+
+    pthread_mutex_init(&fs->lock, NULL);
+    pthread_cond_init(&fs->timer, NULL);
+    pthread_cond_init(&fs->moves, NULL);
+    fs->uid = geteuid();
+    fs->next_id = UINT64_C(1) << 62 | generation << 40; /* no handle of another worker's */
+    fs->bounce = map_bounce();
+    if (fs->bounce == NULL) {
+        hush_error("cannot lock memory: %m (is RLIMIT_MEMLOCK large enough?)");
+        return false;
+    }
+    settle_open_mode(fs);
+    return instances_open(fs) && tree_init(fs);
+}
+
+static void announce(struct hush_fs *fs)
+{
+    uint32_t now = atomic_load(&fs->state->config_generation);
+
+    if (hush_session_took_over(fs->session)) {
+        hush_metric_add(HUSH_METRIC_TAKEOVERS, 1);
+        hush_metric_add(HUSH_METRIC_REPLAYED, hush_session_replays(fs->session));
+        hush_info("took over generation=%u replayed=%u", atomic_load(&fs->state->worker_generation),
+                  hush_session_replays(fs->session));
+    }
+    pthread_mutex_lock(&fs->lock);
+    if (fs->state->served_config != 0 && fs->state->served_config != now)
+        hush_rotate_forget_all(fs);
+    for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next) {
+        if (item->staged != NULL)
+            hush_rotate_show(fs, item);
+        else if (item->old != NULL)
+            hush_rotate_retell(fs, item);
+    }
+    pthread_mutex_unlock(&fs->lock);
+    fs->state->served_config = now;
+}
+
+bool hush_serve_start(struct hush_fs *fs, int fd, const struct hush_wire *wire)
+{
+    fs->session = hush_session_new(&hush_ops, sizeof(hush_ops), &fs->user, fd, fs->state, wire);
+    if (fs->session == NULL) {
+        hush_error("cannot serve: %m");
+        return false;
+    }
+    if (!hush_rotate_start(fs) || !hush_timer_start(fs) || !hush_work_start(fs)) {
+        hush_error("cannot start threads: %m");
+        return false;
+    }
+    announce(fs);
+    return true;
+}
+
+int hush_serve_loop(struct hush_fs *fs)
+{
+    int r = hush_session_loop(fs->session);
+
+    if (hush_session_ended(fs->session) || r == -ENODEV)
+        return HUSH_EXIT_UNMOUNTED;
+    if (fs->reloading)
+        return HUSH_EXIT_RELOAD;
+    return r == 0 ? HUSH_EXIT_RESTART : EXIT_FAILURE;
+}
+
+void hush_serve_stop(struct hush_fs *fs)
+{
+    bool all = hush_work_stop(fs, STOP_WAIT_MS);
+
+    hush_timer_stop(fs);
+    hush_rotate_stop(fs);
+    if (!all)
+        return; /* a provider does not come back: it stays where it is, the process ends */
+    for (size_t i = 0; i < fs->instance_count; i++)
+        hush_provider_free(fs->instances[i].provider);
+}

@@ -63,6 +63,7 @@ struct hush_snapshot {
     struct hush_node
         *nodes; /* one for a file; directory, .json or .value, and fields for a directory */
     size_t node_count;
+    bool directory; /* how it is shown; a new configuration does not change it */
     hush_block block;
     struct hush_snapshot_record *record;
 };

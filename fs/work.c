@@ -321,13 +321,6 @@ static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_sta
 
     item->job = NULL;
     item->again = false;
-    if (is_given_up(job, status)) {
-        /* Who came meanwhile gets a call of his own. At the end of a worker everybody stays where
-         * he is: the next one asks for them. */
-        if (item->waiters != NULL || again)
-            (void)hush_work_fetch(fs, item, job->flags);
-        return;
-    }
     if (hush_item_done(fs, item, status, value, &job->op, hush_now_ns()))
         hush_rotate_show(fs, item);
     if (item->command == 0)

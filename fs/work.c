@@ -244,10 +244,15 @@ static enum hush_status list_briefly(struct hush_job *job, const char *prefix,
                                      struct hush_listing **out)
 {
     uint64_t until_ns = hush_now_ns() + (uint64_t)LIST_BRIEF_MS * HUSH_NS_PER_MS;
+    char detail[HUSH_DETAIL_MAX];
+    enum hush_status status;
 
+    memcpy(detail, job->op.detail, sizeof(detail)); /* why the fetch failed: that is the news */
     if (job->op.deadline_ns == 0 || job->op.deadline_ns > until_ns)
         job->op.deadline_ns = until_ns;
-    return list_call(job, prefix, out);
+    status = list_call(job, prefix, out);
+    memcpy(job->op.detail, detail, sizeof(detail));
+    return status;
 }
 
 /* -- Outcomes ---------------------------------------------------------------------------------- */

@@ -175,7 +175,7 @@ static enum hush_status sealed_versions(struct hush_provider *self, struct hush_
 const struct hush_provider_ops hush_provider_sealed = {
     .name = "sealed",
     .summary = "encrypted files in a directory, with versions: the store of `hushfs store`",
-    .flags = HUSH_HAS_VERSIONS | HUSH_HAS_UNCHANGED | HUSH_IS_LOCAL | HUSH_LISTS_ALL,
+    .flags = HUSH_HAS_VERSIONS | HUSH_HAS_UNCHANGED | HUSH_IS_LOCAL,
     .size = sizeof(struct sealed),
     .options = sealed_options,
     .open = sealed_open,

@@ -40,7 +40,8 @@ struct kernel_shared {
 
 struct kernel_reply {
     uint64_t unique;
-    int error; /* positive */
+    int error;       /* positive */
+    uint32_t worker; /* its generation */
     size_t size;
     unsigned char *body;
 };

@@ -98,8 +98,7 @@ enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 static const char short_options[] = ":c:i:lanh";
 static const char common_letters[] = "ciSYW";
 
-/* -- Options -------------------------------------------------------------------------------------
- */
+/* -- Options ----------------------------------------------------------------------------------- */
 
 static int usage_fail(const struct store_command *command, const char *what, const char *which)
 {
@@ -219,8 +218,7 @@ static bool args_parse(const struct store_command *command, int argc, char **arg
     return *status == HUSH_CMD_DONE;
 }
 
-/* -- Which store
- * ----------------------------------------------------------------------------------- */
+/* -- Which store ------------------------------------------------------------------------------- */
 
 /* The instance that -i names, or the only one of type sealed. */
 static const struct hush_instance_config *find_instance(const struct hush_store_run *run)
@@ -297,8 +295,7 @@ static int find_source(struct hush_store_run *run)
     return HUSH_CMD_DONE;
 }
 
-/* -- What the subcommands share
- * -------------------------------------------------------------------- */
+/* -- What the subcommands share ---------------------------------------------------------------- */
 
 int hush_store_fail(const struct hush_store_run *run, enum hush_status status, const char *what)
 {
@@ -350,8 +347,7 @@ void hush_store_progress(const char *what, size_t done, size_t all)
                   "------------------------------", done, all, done >= all ? "\n" : "");
 }
 
-/* -- The command
- * ----------------------------------------------------------------------------------- */
+/* -- The command ------------------------------------------------------------------------------- */
 
 static int run_command(const struct store_command *command, const struct hush_store_args *args)
 {

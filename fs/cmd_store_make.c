@@ -4,16 +4,18 @@
  */
 #include "cmd_store.h"
 
-#include <errno.h>
 #include <pwd.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { OWNER_ROOM = 16 << 10 };
 
 /* Whom a new store is for. */
 static int find_owner(const struct hush_store_run *run, struct sealed_create *how)
 {
     const char *name = run->args->owner;
-    const struct passwd *user;
+    struct passwd user, *found = NULL;
+    char room[OWNER_ROOM];
 
     how->owner = (uid_t)-1;
     how->group = (gid_t)-1;
@@ -21,12 +23,10 @@ static int find_owner(const struct hush_store_run *run, struct sealed_create *ho
         name = run->config->mount.user;
     if (name == NULL)
         return HUSH_CMD_DONE;
-    errno = 0;
-    user = getpwnam(name); /* NOLINT(concurrency-mt-unsafe): one thread */
-    if (user == NULL)
+    if (getpwnam_r(name, &user, room, sizeof(room), &found) != 0 || found == NULL)
         return hush_cmd_fail(HUSH_CMD_USAGE, "store init: there is no user '%s'", name);
-    how->owner = user->pw_uid;
-    how->group = user->pw_gid;
+    how->owner = user.pw_uid;
+    how->group = user.pw_gid;
     return HUSH_CMD_DONE;
 }
 

@@ -42,6 +42,7 @@ struct hush_command {
     const char *letters; /* its options, see args.c */
     int least, most;     /* names; most < 0: any number */
     int (*run)(const struct hush_args *args);
+    int (*own)(int argc, char **argv); /* instead of run: it reads its arguments by itself */
 };
 
 /* Read argv, whose [0] is the command's name. False: *status is the exit status (--help is DONE).
@@ -52,6 +53,10 @@ void hush_command_help(const struct hush_command *command);
 
 /* Say "hushfs: …" and return status. %m works. */
 __attribute__((format(printf, 2, 3))) int hush_cmd_fail(int status, const char *fmt, ...);
+
+/* A value to standard output, with a newline after it on a terminal unless no_newline or it has
+ * one. The exit status. */
+int hush_cmd_print_secret(const struct hush_secret *secret, bool no_newline);
 
 /* The exit status for an outcome. */
 int hush_cmd_status(enum hush_status status);
@@ -79,5 +84,6 @@ int hush_cmd_status_show(const struct hush_args *args);
 int hush_cmd_refresh(const struct hush_args *args);
 int hush_cmd_reload(const struct hush_args *args);
 int hush_cmd_providers(const struct hush_args *args);
+int hush_cmd_store(int argc, char **argv);
 
 #endif

@@ -47,7 +47,7 @@ static bool write_secret(const struct hush_secret *secret)
     return good;
 }
 
-static int print_secret(const struct hush_secret *secret, bool no_newline)
+int hush_cmd_print_secret(const struct hush_secret *secret, bool no_newline)
 {
     const size_t size = hush_secret_size(secret);
     const bool ends = size > 0 && hush_secret_bytes(secret)[size - 1] == '\n';
@@ -90,7 +90,7 @@ static int get_run(struct hush_get *get, bool no_newline)
         status = is_reference(what) ? hush_get_reference(get, what, &secret)
                                     : hush_get_path(get, what, &secret);
         if (status == HUSH_CMD_DONE)
-            status = print_secret(secret, no_newline);
+            status = hush_cmd_print_secret(secret, no_newline);
         hush_secret_unref(secret);
         hush_get_close(get);
     }

@@ -153,6 +153,25 @@ static bool is_stopped(struct hush_fs *fs, struct hush_request *r, struct hush_a
 
 /* -- GETATTR ----------------------------------------------------------------------------------- */
 
+/*
+ * A node that nobody has open, and that the kernel still asks for although its name has moved on,
+ * is a bind mount of the single file: it has the attributes of what opening it gives.
+ */
+static enum hush_verdict attr_superseded(struct hush_fs *fs, struct hush_answer *a,
+                                         const struct hush_node *node)
+{
+    const struct hush_snapshot *s = node->snapshot;
+    struct hush_snapshot *now = s->item->current;
+    bool bound = fs->open_mode == HUSH_OPEN_CHECKED && s != now && s->record->nopen == 0;
+
+    if (!bound || now == NULL || node->kind != HUSH_NODE_FILE || node != &s->nodes[0] ||
+        now->nodes[0].kind != HUSH_NODE_FILE)
+        return say_attr(fs, a, node, ATTR_LONG_S);
+    (void)say_attr(fs, a, &now->nodes[0], 0);
+    a->attr.st_ino = node->ino;
+    return HUSH_ANSWER;
+}
+
 static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r,
                                       struct hush_answer *a, struct hush_node *node)
 {
@@ -166,7 +185,7 @@ static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r
     /* Superseded and open somewhere, or a file of a version that is shown as a directory: it never
      * changes. */
     if (node != hush_snapshot_top(s) || (s != item->current && !asked))
-        return say_attr(fs, a, node, ATTR_LONG_S);
+        return attr_superseded(fs, a, node);
     if (!asked)
         return say_attr(fs, a, node, hush_item_kernel_s(item, now_ns) + ATTR_MORE_S);
     if (is_stopped(fs, r, a, item, &verdict)) {

@@ -222,6 +222,7 @@ void hush_item_commit(struct hush_fs *fs, struct hush_item *item)
     if (before == NULL)
         return;
     hush_metric_add(HUSH_METRIC_ROTATIONS, 1);
+    hush_rotate_superseded(fs, before);
     retire(fs, item, before);
 }
 

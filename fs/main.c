@@ -3,6 +3,7 @@
  * main.c - the program `hushfs`: finds the subcommand in the table and runs it.
  */
 #include "cmd.h"
+#include "core/wipealloc.h"
 #include "shared/json.h"
 
 #include <errno.h>
@@ -17,41 +18,43 @@ static const struct hush_command commands[] = {
      "  -o, --options OPTIONS  KEY=VALUE of [mount], and what mount(8) has for everybody (nofail, …)\n"
      "      --log FILE         log there and not to syslog\n"
      "  MOUNTPOINT             instead of path in [mount]\n",
-     "cfoL", 0, 1, hush_cmd_mount},
+     "cfoL", 0, 1, hush_cmd_mount, NULL},
     {"umount", "[-l] MOUNTPOINT",
      "Unmount, and return when all processes of the mount have ended.",
      "  -l, --lazy             also if files are open: unmount now, end when they are closed\n",
-     "l", 1, 1, hush_cmd_umount},
+     "l", 1, 1, hush_cmd_umount, NULL},
     {"check", "[-c FILE] [-o OPTIONS] [--dump] [--json] [MOUNTPOINT]",
      "Check a configuration: all errors, with file and line.",
      "  -c, --config FILE      the configuration (" HUSH_CONFIG_FILE ")\n"
      "  -o, --options OPTIONS  as for mount, as is MOUNTPOINT\n"
      "      --dump             print what is in force, as a configuration\n"
      "      --json             report in JSON\n",
-     "coDJE", 0, 1, hush_cmd_check},
+     "coDJE", 0, 1, hush_cmd_check, NULL},
     {"get", "[-c FILE] [-n] PATH|REFERENCE",
      "Print one value, asked of its backend, without a mount.",
      "  PATH                   INSTANCE/SECRET[/FIELD], as it is shown below a mount\n"
      "  REFERENCE              {vault://INSTANCE|TYPE/NAME[/KEY][?OPTION=VALUE][#VERSION]}\n"
      "  -c, --config FILE      the configuration (" HUSH_CONFIG_FILE ", if there is one)\n"
      "  -n, --no-newline       print no newline at the end on a terminal either\n",
-     "cn", 1, 1, hush_cmd_get},
+     "cn", 1, 1, hush_cmd_get, NULL},
     {"status", "[--json] [MOUNTPOINT]",
      "Report on one mount, or on all: instances, health, cached secrets. Never a value.",
      "      --json             report in JSON\n",
-     "J", 0, 1, hush_cmd_status_show},
+     "J", 0, 1, hush_cmd_status_show, NULL},
     {"refresh", "[-m MOUNTPOINT] PATH…",
      "Fetch secrets now, shared with whoever else waits for them.",
      "  -m, --mountpoint DIR   what a PATH that does not begin with / is below\n",
-     "m", 1, -1, hush_cmd_refresh},
+     "m", 1, -1, hush_cmd_refresh, NULL},
     {"reload", "[MOUNTPOINT]",
      "Read the configuration again; with an error in it, the old one stays in force.", "",
-     "", 0, 1, hush_cmd_reload},
+     "", 0, 1, hush_cmd_reload, NULL},
     {"providers", "[--json] [--keys | TYPE]",
      "List the types of providers, or the options of one.",
      "      --keys             list the keys of [mount], [provider/NAME] and [path/GLOB]\n"
      "      --json             report in JSON\n",
-     "JK", 0, 1, hush_cmd_providers},
+     "JK", 0, 1, hush_cmd_providers, NULL},
+    {"store", "init|put|get|ls|rm|rekey|import [OPTION…] [ARGUMENT…]",
+     "The sealed local store: secrets in encrypted files.", "", "", 0, -1, NULL, hush_cmd_store},
 };
 /* clang-format on */
 
@@ -85,6 +88,8 @@ static int run(int argc, char **argv)
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(commands[i].name, name) != 0)
             continue;
+        if (commands[i].own != NULL)
+            return commands[i].own(argc - 1, argv + 1);
         if (!hush_args_parse(&commands[i], argc - 1, argv + 1, &args, &status))
             return status;
         return commands[i].run(&args);
@@ -98,6 +103,8 @@ static int run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     hush_json_init();
+    if (!hush_wipe_openssl_init())
+        return hush_cmd_fail(HUSH_CMD_FAILED, "OpenSSL was used before its memory could be wiped");
     const int status = run(argc, argv);
     errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout) != 0)

@@ -104,7 +104,8 @@ static struct hush_command *ask_mover(struct hush_fs *fs, const struct hush_item
 void hush_rotate_show(struct hush_fs *fs, struct hush_item *item)
 {
     /* Nobody can watch a name that the kernel does not know: its first version just appears. */
-    bool known = item->current != NULL && hush_tree_parent_ino(fs, item->path) != 0 &&
+    bool known = item->current != NULL &&
+                 hush_tree_find(fs, hush_tree_parent_ino(fs, item->path)) != NULL &&
                  item->current->nodes[0].kind == item->staged->nodes[0].kind;
     struct hush_command *c = known ? ask_mover(fs, item) : NULL;
 
@@ -199,8 +200,16 @@ void hush_rotate_forget_top(struct hush_fs *fs, const char *path)
 {
     char top[HUSH_NAME_MAX + 1];
 
+    /* The name itself, too: while it is open it outlives the directory that it was found in. */
+    (void)inval_entry(fs, hush_tree_parent_ino(fs, path), last_of(path));
     (void)snprintf(top, sizeof(top), "%.*s", (int)strcspn(path, "/"), path);
     (void)inval_entry(fs, HUSH_INO_ROOT, top);
+}
+
+void hush_rotate_superseded(struct hush_fs *fs, const struct hush_snapshot *s)
+{
+    if (s->record->nlookup > 0 && s->nodes[0].kind == HUSH_NODE_FILE)
+        inval_inode(fs, s->nodes[0].ino, -1);
 }
 
 void hush_rotate_retell(struct hush_fs *fs, const struct hush_item *item)

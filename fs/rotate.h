@@ -22,6 +22,10 @@ void hush_rotate_show(struct hush_fs *fs, struct hush_item *item);
 /* s is served no more: the kernel must ask again. Sets item->command likewise. */
 void hush_rotate_forget(struct hush_fs *fs, struct hush_item *item, const struct hush_snapshot *s);
 
+/* s is not current any more: a bind mount of the single file keeps its node, and asks for its
+ * attributes again. */
+void hush_rotate_superseded(struct hush_fs *fs, const struct hush_snapshot *s);
+
 /* The instance that path belongs to is configured no more: the kernel must ask again. */
 void hush_rotate_forget_top(struct hush_fs *fs, const char *path);
 

@@ -187,17 +187,15 @@ void hush_tree_looked_up(struct hush_node *node)
         node->record->nlookup++;
 }
 
-uint64_t hush_tree_parent_ino(struct hush_fs *fs, const char *path)
+uint64_t hush_tree_parent_ino(const struct hush_fs *fs, const char *path)
 {
     char parent[PATH_MAX];
     const char *slash = strrchr(path, '/');
-    const struct hush_node *node;
 
     if (slash == NULL)
         return HUSH_INO_ROOT;
     (void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
-    node = hush_tree_path_find(fs, parent, HUSH_NODE_DIR, false);
-    return node != NULL ? node->ino : 0;
+    return path_ino(fs, parent, HUSH_NODE_DIR, false);
 }
 
 /* -- Listings ---------------------------------------------------------------------------------- */

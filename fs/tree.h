@@ -38,8 +38,8 @@ void hush_tree_forget(struct hush_fs *fs, uint64_t ino, uint64_t n);
 /* One more lookup of node was answered. */
 void hush_tree_looked_up(struct hush_node *node);
 
-/* What the path's parent directory is, for notifications; 0: the kernel does not know it. */
-uint64_t hush_tree_parent_ino(struct hush_fs *fs, const char *path);
+/* The node id of path's parent directory, whether or not there is such a node. */
+uint64_t hush_tree_parent_ino(const struct hush_fs *fs, const char *path);
 
 /* The published blocks of a type, for a new worker; freed with free(); NULL: no memory. */
 hush_block *hush_tree_blocks(struct hush_fs *fs, enum hush_block_type type, size_t *count);

@@ -7,29 +7,17 @@
 #include "core/metrics.h"
 #include "gate.h"
 #include "item.h"
+#include "job.h"
 #include "json.h"
 #include "rotate.h"
 #include "select.h"
 #include "snapshot.h"
 #include "tree.h"
-#include "watch.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { LIST_BRIEF_MS = 1000 };
-
-struct hush_job {
-    struct hush_instance *instance;
-    struct hush_item *item; /* a fetch … */
-    struct hush_node *dir;  /* … or a listing */
-    unsigned flags;
-    bool timed_out; /* it was canceled since the last who waited had waited too long */
-    struct hush_op op;
-    struct hush_job *prev, *next;
-};
 
 /* -- Queueing: with the lock held -------------------------------------------------------------- */
 
@@ -418,7 +406,8 @@ static void run_list(struct hush_fs *fs, struct hush_job *job)
     list_finish(fs, job, status, l);
 }
 
-/* -- Pools ------------------------------------------------------------------------------------- */
+/* -- One job -------------------------------------------------------------------------------------
+ */
 
 /* Everybody gave up while it stood in the queue. */
 static bool job_is_moot(const struct hush_job *job)
@@ -427,7 +416,7 @@ static bool job_is_moot(const struct hush_job *job)
            (job->flags & HUSH_WORK_BACKGROUND) == 0;
 }
 
-static void job_run(struct hush_fs *fs, struct hush_job *job)
+void hush_job_run(struct hush_fs *fs, struct hush_job *job)
 {
     hush_op_init(&job->op, fs->arena, job->instance->config->timeout_ms);
     if (job->item != NULL && job->item->again)
@@ -439,89 +428,4 @@ static void job_run(struct hush_fs *fs, struct hush_job *job)
     else
         run_list(fs, job);
     free(job);
-}
-
-static void *pool_thread(void *arg)
-{
-    struct hush_instance *instance = arg;
-    struct hush_fs *fs = instance->fs;
-
-    pthread_mutex_lock(&fs->lock);
-    while (!fs->stopping) {
-        struct hush_job *job = instance->queue;
-
-        if (job == NULL) {
-            pthread_cond_wait(&instance->work, &fs->lock);
-            continue;
-        }
-        DL_DELETE(instance->queue, job);
-        job_run(fs, job);
-        pthread_mutex_unlock(&fs->lock);
-        hush_gate_answer_woken(fs);
-        pthread_mutex_lock(&fs->lock);
-    }
-    pthread_mutex_unlock(&fs->lock);
-    return NULL;
-}
-
-static bool pool_start(struct hush_instance *instance)
-{
-    uint32_t n = instance->config->concurrency;
-
-    instance->threads = calloc(n, sizeof(*instance->threads));
-    if (instance->threads == NULL)
-        return false;
-    for (uint32_t i = 0; i < n; i++) {
-        errno = pthread_create(&instance->threads[i], NULL, pool_thread, instance);
-        if (errno != 0)
-            return false;
-        instance->thread_count++;
-    }
-    return hush_watch_start(instance);
-}
-
-bool hush_work_start(struct hush_fs *fs)
-{
-    for (size_t i = 0; i < fs->instance_count; i++)
-        if (!pool_start(&fs->instances[i]))
-            return false;
-    return true;
-}
-
-static void cancel_running(struct hush_fs *fs)
-{
-    for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next)
-        if (item->job != NULL)
-            hush_op_cancel(&item->job->op);
-    for (struct hush_node *node = fs->nodes; node != NULL; node = node->hh.next)
-        if (node->list_job != NULL)
-            hush_op_cancel(&node->list_job->op);
-}
-
-static bool join_until(pthread_t thread, const struct timespec *end)
-{
-    return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, end) == 0;
-}
-
-bool hush_work_stop(struct hush_fs *fs, uint32_t wait_ms)
-{
-    struct timespec end;
-    bool all = true;
-
-    pthread_mutex_lock(&fs->lock);
-    fs->stopping = true;
-    cancel_running(fs);
-    for (size_t i = 0; i < fs->instance_count; i++)
-        pthread_cond_broadcast(&fs->instances[i].work);
-    pthread_mutex_unlock(&fs->lock);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += wait_ms / 1000;
-    for (size_t i = 0; i < fs->instance_count; i++) {
-        struct hush_instance *instance = &fs->instances[i];
-
-        for (size_t k = 0; k < instance->thread_count; k++)
-            all = join_until(instance->threads[k], &end) && all;
-        all = hush_watch_stop(instance, &end) && all;
-    }
-    return all;
 }

@@ -121,8 +121,11 @@ int main(int argc, char **argv)
 
     harden();
     hush_log_open("hushfs-worker", argc > 1 && strcmp(argv[1], "--syslog") == 0, HUSH_LOG_INFO);
-    hush_wipe_openssl_init();
     hush_json_init();
+    if (!hush_wipe_openssl_init()) {
+        hush_error("OpenSSL was used before its memory could be wiped");
+        _exit(HUSH_EXIT_CONFIG);
+    }
     if (!attach(&fs) || !hush_serve_init(&fs))
         _exit(HUSH_EXIT_CONFIG);
     /* What is in the arena stays for the next worker; nothing else is worth freeing. */

@@ -20,6 +20,7 @@
 #define HUSH_PROVIDER_LIST(X)                                                                      \
     X(env)                                                                                         \
     X(file)                                                                                        \
+    X(sealed)                                                                                      \
     TEST_PROVIDER(X)
 
 #define X(name) extern const struct hush_provider_ops hush_provider_##name;

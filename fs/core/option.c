@@ -69,6 +69,17 @@ static const char *parse_path(const struct hush_option *row, const char *text, v
     return option_keep(text, out);
 }
 
+/* A name is looked up in $CREDENTIALS_DIRECTORY, by whoever reads the file. */
+static const char *parse_secret_file(const struct hush_option *row, const char *text, void *out)
+{
+    if (*text == '/' || option_is_unset(row, text))
+        return parse_path(row, text, out);
+    if (*text == '\0' || strchr(text, '/') != NULL || strcmp(text, ".") == 0 ||
+        strcmp(text, "..") == 0 || strlen(text) > NAME_MAX)
+        return "must be an absolute path, or the name of a systemd credential";
+    return option_keep(text, out);
+}
+
 static const char *parse_yes_no(const struct hush_option *row, const char *text, void *out)
 {
     (void)row; /* the same for all */
@@ -264,7 +275,7 @@ static const struct option_kind {
     [HUSH_OPT_CHOICE]      = {"choice",    parse_choice,   print_choice,   false},
     [HUSH_OPT_URL]         = {"URL",       parse_url,      print_string,   true},
     [HUSH_OPT_PATH]        = {"path",      parse_path,     print_string,   true},
-    [HUSH_OPT_SECRET_FILE] = {"path",      parse_path,     print_string,   true},
+    [HUSH_OPT_SECRET_FILE] = {"path",      parse_secret_file, print_string, true},
     [HUSH_OPT_USER]        = {"user",      parse_user,     print_number,   false},
     [HUSH_OPT_GROUP]       = {"group",     parse_group,    print_number,   false},
 };

@@ -21,8 +21,8 @@ enum hush_option_type {
     HUSH_OPT_CHOICE,   /* uint32_t: index into choices */
     HUSH_OPT_URL,      /* char *: https, or http to a loopback host */
     HUSH_OPT_PATH,     /* char *: an absolute path, not below the mount */
-    HUSH_OPT_SECRET_FILE, /* char *: as PATH; the file's content is a credential, read at each use
-                           */
+    HUSH_OPT_SECRET_FILE, /* char *: as PATH, or the name of a systemd credential, without '/'; the
+                             file's content is a credential, read at each use */
     HUSH_OPT_USER,        /* uint32_t uid: name or number */
     HUSH_OPT_GROUP,       /* uint32_t gid: name or number */
 };

@@ -129,6 +129,13 @@ static void wipe_openssl_free(void *block, const char *file, int line)
 
 bool hush_wipe_openssl_init(void)
 {
+    CRYPTO_malloc_fn now_malloc;
+    CRYPTO_realloc_fn now_realloc;
+    CRYPTO_free_fn now_free;
+
+    CRYPTO_get_mem_functions(&now_malloc, &now_realloc, &now_free);
+    if (now_malloc == wipe_openssl_malloc && now_free == wipe_openssl_free)
+        return true;
     return CRYPTO_set_mem_functions(wipe_openssl_malloc, wipe_openssl_realloc, wipe_openssl_free) ==
            1;
 }

@@ -21,8 +21,8 @@ void hush_wipe_free(void *block); /* NULL ok */
 size_t hush_wipe_size(const void *block); /* as asked for; 0 for NULL */
 
 /*
- * Make OpenSSL use them. Call before any other OpenSSL call and before curl_global_init(). False:
- * too late, OpenSSL has allocated already.
+ * Make OpenSSL use them. Call before any other OpenSSL call and before curl_global_init(); again is
+ * harmless. False: too late, OpenSSL has allocated already.
  */
 bool hush_wipe_openssl_init(void);
 

@@ -12,8 +12,8 @@
 
 #include "core/lockmem.h"
 #include "core/wipealloc.h"
+#include "json_int.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -236,21 +236,32 @@ static enum hush_status json_check(struct hush_op *op, const char *text, size_t 
     return HUSH_OK;
 }
 
-enum hush_status hush_json_fields(struct hush_op *op, const struct hush_secret *text,
-                                  struct hush_value *value)
+enum hush_status hush_json_load(struct hush_op *op, const char *text, size_t size, json_t **out)
 {
-    const char *bytes = (const char *)hush_secret_bytes(text);
-    const size_t size = hush_secret_size(text);
-    enum hush_status status = json_check(op, bytes, size);
-    struct hush_value made = {0};
+    enum hush_status status = json_check(op, text, size);
     json_error_t error;
     json_t *object;
 
     if (status != HUSH_OK)
         return status;
-    object = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error);
+    object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     if (object == NULL)
         return json_refuse(op, &error);
+    *out = object;
+    return HUSH_OK;
+}
+
+enum hush_status hush_json_fields(struct hush_op *op, const struct hush_secret *text,
+                                  struct hush_value *value)
+{
+    const char *bytes = (const char *)hush_secret_bytes(text);
+    const size_t size = hush_secret_size(text);
+    struct hush_value made = {0};
+    json_t *object;
+    enum hush_status status = hush_json_load(op, bytes, size, &object);
+
+    if (status != HUSH_OK)
+        return status;
     made.fields = calloc(1, sizeof(*made.fields)); /* {} is a map too */
     status = made.fields == NULL
                  ? hush_fail(op, HUSH_NO_MEMORY, "no memory for fields")

@@ -5,6 +5,7 @@
  */
 #include "contract.h"
 
+#include "core/wipealloc.h"
 #include "shared/json.h"
 
 #include <stdio.h>
@@ -15,6 +16,7 @@
 static const struct contract_fixture *const contract_fixtures[] = {
     &contract_env,
     &contract_file,
+    &contract_sealed,
     &contract_test,
 };
 
@@ -203,6 +205,8 @@ int main(int argc, char **argv)
     int failed = 0, ran = 0;
 
     hush_json_init();
+    if (!hush_wipe_openssl_init())
+        return 2;
     for (size_t i = 0; i < sizeof(contract_fixtures) / sizeof(contract_fixtures[0]); i++) {
         if (!contract_is_wanted(argc, argv, contract_fixtures[i]->type))
             continue;

@@ -72,7 +72,7 @@ struct contract_check {
     contract_applies_fn *applies;
 };
 
-extern const struct contract_fixture contract_env, contract_file, contract_test;
+extern const struct contract_fixture contract_env, contract_file, contract_sealed, contract_test;
 extern const struct contract_check contract_fetch_checks[], contract_list_checks[],
     contract_life_checks[]; /* each ends with a NULL name */
 

@@ -32,7 +32,7 @@ def open_mode(request):
 
 @pytest.fixture(scope="session", autouse=True)
 def session():
-    """Mounts must be seen by the tests' children only where the tests are, and tools go at the end."""
+    """Where a crash of Python itself stood; the compiled tools go at the end."""
     faulthandler.enable()
     yield
     harness.drop_cache()

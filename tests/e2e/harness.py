@@ -596,7 +596,11 @@ class Mount:
         return self
 
     def status(self):
-        return json.loads(read(self.path / ".hushfs" / "status.json"))
+        text = read(self.path / ".hushfs" / "status.json")
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise AssertionError(f"status.json: {error}\n{text.decode(errors='replace')}") from error
 
     def secret(self, name):
         """What status.json says of one secret (name below the instance); None: nothing."""

@@ -110,6 +110,22 @@ def test_no_read_fails(mount, open_mode):
         assert version_of(harness.read(m / "dir/b")) == last + 1
 
 
+def test_each_new_worker_watches_every_directory(mount):
+    """open = kernel asks nobody while its timeouts last: only the watch tells of a rotation."""
+    names = ["a", "dir/b", "dir/deep/c"]
+    m = mount(files={n: content(1) for n in names}, mount_options={"open": "kernel"})
+    expect_deaths(m)
+    for version in range(2, 17):
+        for name in names:
+            harness.read(m / name)
+        old = m.kill("worker")
+        wait_for(lambda: fresh_pid(m, "worker", old), 5, "a new worker")
+        m.status()
+        for name in names:
+            m.put(name, content(version))
+        wait_for(lambda: all(version_of(harness.read(m / n)) == version for n in names), 3, f"version {version}")
+
+
 @pytest.mark.parametrize("who", ["worker", "mover"])
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM])
 def test_other_deaths(mount, who, number):

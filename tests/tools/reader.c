@@ -7,7 +7,8 @@
  *
  *     reader [-n THREADS] [-t MS] [-p PAUSE_US] [-f FIELD -f FIELD …] PATH…
  *
- * With -f each PATH is a directory, opened once for all its fields. Ends after MS, or at SIGTERM.
+ * With -f each PATH is a directory, opened once for all its fields. Ends after MS, or at SIGTERM,
+ * but not before each thread has read once.
  */
 #include "tool.h"
 
@@ -236,12 +237,12 @@ static void *run(void *arg)
     uint64_t end_ns = started_ns + (uint64_t)options->run_ms * 1000000;
     size_t path = reader->number % options->path_count;
 
-    while (!atomic_load(&stopping) && tool_now_ns() < end_ns) {
+    do {
         read_once(reader, path);
         path = (path + 1) % options->path_count;
         if (options->pause_us)
             usleep(options->pause_us);
-    }
+    } while (!atomic_load(&stopping) && tool_now_ns() < end_ns);
     return NULL;
 }
 

@@ -103,7 +103,7 @@ static void test_no_map(void **state)
         (void)snprintf(path, sizeof(path), "s/db%zu", i);
         backend_put(k, path, values[i]);
         assert_string_equal(kernel_ls(k, TID, path), ".value");
-        (void)strcat(path, "/.value"); // NOLINT
+        (void)snprintf(path, sizeof(path), "s/db%zu/.value", i);
         assert_string_equal(kernel_cat(k, TID, path), values[i]);
     }
 }

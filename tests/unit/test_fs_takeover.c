@@ -6,6 +6,7 @@
 #include "fs_kernel.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,7 +24,7 @@ static size_t blocks(struct kernel *k)
     const char *at = strstr(status, "\"blocks\":");
 
     assert_non_null(at);
-    return strtoul(at + strlen("\"blocks\":"), NULL, 10);
+    return strtoumax(at + strlen("\"blocks\":"), NULL, 10);
 }
 
 static void test_everything_is_still_there(void **state)

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * job.h - one call into a provider: between work.c, which makes and carries out jobs, and pool.c,
+ * whose threads run them.
+ */
+#ifndef HUSH_JOB_H
+#define HUSH_JOB_H
+
+#include "fs.h"
+
+struct hush_job {
+    struct hush_instance *instance;
+    struct hush_item *item; /* a fetch … */
+    struct hush_node *dir;  /* … or a listing */
+    unsigned flags;
+    bool timed_out; /* it was canceled since the last who waited had waited too long */
+    struct hush_op op;
+    struct hush_job *prev, *next;
+};
+
+/* Carry job (taken from its queue) out and free it. With fs->lock held, which it lets go for the
+ * call. */
+void hush_job_run(struct hush_fs *fs, struct hush_job *job);
+
+#endif

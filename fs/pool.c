@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pool.c - the threads that run jobs: as many for an instance as it may make calls at once. See
+ * work.h; called by serve.c. */
+#include "core/clock.h"
+#include "gate.h"
+#include "job.h"
+#include "watch.h"
+#include "work.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+static void *pool_thread(void *arg)
+{
+    struct hush_instance *instance = arg;
+    struct hush_fs *fs = instance->fs;
+
+    pthread_mutex_lock(&fs->lock);
+    while (!fs->stopping) {
+        struct hush_job *job = instance->queue;
+
+        if (job == NULL) {
+            pthread_cond_wait(&instance->work, &fs->lock);
+            continue;
+        }
+        DL_DELETE(instance->queue, job);
+        hush_job_run(fs, job);
+        pthread_mutex_unlock(&fs->lock);
+        hush_gate_answer_woken(fs);
+        pthread_mutex_lock(&fs->lock);
+    }
+    pthread_mutex_unlock(&fs->lock);
+    return NULL;
+}
+
+static bool pool_start(struct hush_instance *instance)
+{
+    uint32_t n = instance->config->concurrency;
+
+    instance->threads = calloc(n, sizeof(*instance->threads));
+    if (instance->threads == NULL)
+        return false;
+    for (uint32_t i = 0; i < n; i++) {
+        errno = pthread_create(&instance->threads[i], NULL, pool_thread, instance);
+        if (errno != 0)
+            return false;
+        instance->thread_count++;
+    }
+    return hush_watch_start(instance);
+}
+
+bool hush_work_start(struct hush_fs *fs)
+{
+    for (size_t i = 0; i < fs->instance_count; i++)
+        if (!pool_start(&fs->instances[i]))
+            return false;
+    return true;
+}
+
+static void cancel_running(struct hush_fs *fs)
+{
+    for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next)
+        if (item->job != NULL)
+            hush_op_cancel(&item->job->op);
+    for (struct hush_node *node = fs->nodes; node != NULL; node = node->hh.next)
+        if (node->list_job != NULL)
+            hush_op_cancel(&node->list_job->op);
+}
+
+static bool join_until(pthread_t thread, const struct timespec *end)
+{
+    return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, end) == 0;
+}
+
+bool hush_work_stop(struct hush_fs *fs, uint32_t wait_ms)
+{
+    struct timespec end;
+    bool all = true;
+
+    pthread_mutex_lock(&fs->lock);
+    fs->stopping = true;
+    cancel_running(fs);
+    for (size_t i = 0; i < fs->instance_count; i++)
+        pthread_cond_broadcast(&fs->instances[i].work);
+    pthread_mutex_unlock(&fs->lock);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += wait_ms / 1000;
+    for (size_t i = 0; i < fs->instance_count; i++) {
+        struct hush_instance *instance = &fs->instances[i];
+
+        for (size_t k = 0; k < instance->thread_count; k++)
+            all = join_until(instance->threads[k], &end) && all;
+        all = hush_watch_stop(instance, &end) && all;
+    }
+    return all;
+}

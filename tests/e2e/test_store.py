@@ -1,0 +1,778 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sealed store: `hushfs store`, its files under every kind of damage, killed writers, full disks,
+the command `jose`, and a mount that shows it."""
+
+import base64
+import json
+import os
+import pathlib
+import pty
+import random
+import shutil
+import signal
+import stat
+import subprocess
+import threading
+import time
+import uuid
+
+import harness
+import pytest
+from harness import BIN, QUICK, SLACK, content, version_of, wait_for
+
+HUSHFS = BIN / "hushfs"
+ARENA = 5  # HUSH_FD_ARENA of fs/process.h
+PASSPHRASE = b"words-that-nobody-would-guess\n"  # without blanks: the prompt of jose ends at one
+
+
+class Store:
+    """A store and its key below one directory."""
+
+    def __init__(self, base, init=True, passphrase=False):
+        self.base, self.path, self.key = base, base / "store", base / "key"
+        self.where = ["--store", self.path, "--key-file", self.key]
+        if passphrase:
+            self.passphrase = base / "passphrase"
+            self.passphrase.write_bytes(PASSPHRASE)
+            self.passphrase.chmod(0o400)
+            self.where = ["--store", self.path, "--passphrase-file", self.passphrase]
+        if init:
+            self("init")
+
+    def run(self, command, *arguments, value=None, wrapper=(), seconds=60):
+        """A CompletedProcess with bytes."""
+        line = [*wrapper, HUSHFS, "store", command, *self.where, *arguments]
+        return subprocess.run(
+            [os.fspath(a) for a in line], input=b"" if value is None else value, capture_output=True,
+            timeout=seconds * SLACK,
+        )  # fmt: skip
+
+    def __call__(self, command, *arguments, value=None):
+        done = self.run(command, *arguments, value=value)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    def put(self, name, value):
+        return self("put", name, value=value)
+
+    def get(self, name):
+        return self("get", name)
+
+    def fails(self, status, command, *arguments, value=None, word=""):
+        """The command must end with status and say word."""
+        done = self.run(command, *arguments, value=value)
+        assert (done.returncode, done.stdout) == (status, b""), (done.returncode, done.stderr)
+        assert done.stderr.startswith(b"hushfs"), done.stderr
+        assert word in done.stderr.decode(), done.stderr
+        return done.stderr.decode()
+
+    def names(self):
+        return self("ls").decode().splitlines()
+
+    def files(self):
+        """All that is sealed, by its path in the store."""
+        return {str(p.relative_to(self.path)): p for p in sorted(self.path.rglob("*.jwe"))}
+
+
+@pytest.fixture
+def store(tmp_path):
+    if not HUSHFS.exists():
+        harness.missing(f"{HUSHFS}")
+    return Store(tmp_path)
+
+
+@pytest.fixture
+def full(store):
+    """A store with a few secrets and versions."""
+    fill(store)
+    return store
+
+
+VALUES = {"a#1": b"one", "a#2": b"two", "b/c#1": b"bc\n", "empty#1": b"", "x#1": os.urandom(300)}
+
+
+def fill(store):
+    for name, value in VALUES.items():
+        store.put(name.split("#")[0], value)
+
+
+def check_all(store, but=()):
+    """Every version of VALUES is there, but those named."""
+    for name, value in VALUES.items():
+        if name not in but:
+            assert store.get(name) == value, name
+
+
+def jose(*arguments, data=None):
+    harness.require("jose")
+    return subprocess.run(["jose", *map(os.fspath, arguments)], input=data, capture_output=True, timeout=60)
+
+
+# -- The command --------------------------------------------------------------------------------------
+
+
+def test_values_come_back_byte_for_byte(store):
+    values = [b"", b"\n", b"line\n", b"\0\xff" * 500, os.urandom(1 << 20), "ü".encode()]
+    for number, value in enumerate(values, 1):
+        assert store.put("some/name", value) == b"some/name#%d\n" % number
+        assert store.get("some/name") == value
+    for number, value in enumerate(values, 1):
+        assert store.get(f"some/name#{number}") == value
+    store.fails(4, "get", "some/name#7", word="kept are 1 to 6")
+    store.fails(4, "get", "other", word="other")
+    store.fails(1, "put", "large", value=bytes((1 << 20) + 1), word="more than 1048576 bytes")
+    store.fails(4, "get", "large")
+
+
+def test_odd_names(store):
+    names = ["a b", "ü/ö", ".hidden", "..", "1.jwe", "x#y", "100%", "-", "a" * 255, "tab\tnew\nline", "db/.index.jwe"]
+    for name in names:
+        store.put(name, name.encode())
+    for name in names:
+        assert store.get(name) == name.encode()
+    listed = [s["name"] for s in json.loads(store("ls", "--json"))]
+    assert sorted(listed) == sorted(names)
+    store.put("x", b"1")
+    store.put("x#1", b"literal")  # a literal name is what is meant
+    assert store.get("x#1") == b"literal"
+    for name in ["", "/", "/a", "a/", "a//b", "b" * 256]:
+        store.fails(2, "put", name, value=b"x", word="name")
+
+
+def test_a_newline_is_kept_unless(store):
+    store.put("kept", b"word\n")
+    assert store.get("kept") == b"word\n"
+    store("put", "--strip", "stripped", value=b"word\n\n")
+    assert store.get("stripped") == b"word\n"
+    source = store.base / "file"
+    source.write_bytes(b"from file\n")
+    store("put", "file", "--file", source)
+    assert store.get("file") == b"from file\n"
+    store.fails(4, "put", "file", "--file", store.base / "absent", word="absent")
+
+
+def test_a_value_is_not_taken_from_the_command_line(store):
+    assert "everybody sees it" in store.fails(2, "put", "name", "hunter2")
+    assert "hunter2" not in store.fails(2, "put", "name", "hunter2")
+    assert store.names() == []
+
+
+def test_generated_values(store):
+    for what, size in [([], 32), (["40"], 40), (["1"], 1)]:
+        store("put", "text", "--generate", *what)
+        value = store.get("text")
+        assert len(value) == size and value.isalnum()
+    store("put", "--generate", "uuid", "uuid")
+    assert uuid.UUID(store.get("uuid").decode()).version == 4
+    for what, text in [("rsa", "Private-Key: (3072 bit"), ("ec", "P-256")]:
+        store("put", "key", "--generate", what)
+        done = subprocess.run(["openssl", "pkey", "-noout", "-text"], input=store.get("key"), capture_output=True)
+        assert text in done.stdout.decode()
+    store.fails(2, "put", "name", "--generate=0")
+    store.fails(2, "put", "name", "--generate=dsa")
+
+
+def test_a_prompt_without_echo(store):
+    def typed(*lines):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execv(HUSHFS, ["hushfs", "store", "put", *map(str, store.where), "typed"])
+        seen = b""
+        for prompt, line in zip([b"Value: ", b"Once more: "], lines):
+            while not seen.endswith(prompt):
+                seen += os.read(terminal, 1000)
+            time.sleep(0.1)
+            os.write(terminal, line)
+        try:
+            while part := os.read(terminal, 1000):
+                seen += part
+        except OSError:
+            pass
+        os.close(terminal)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen
+
+    status, seen = typed(b"hunter2\n", b"hunter2\n")
+    assert status == 0 and b"hunter2" not in seen and b"typed#1" in seen, seen
+    assert store.get("typed") == b"hunter2"
+    status, seen = typed(b"hunter2\n", b"hunter3\n")
+    assert status == 1 and b"different" in seen and b"hunter" not in seen
+    status, seen = typed(b"\x03")
+    assert status == -signal.SIGINT
+    assert store.get("typed") == b"hunter2"
+
+
+def test_ls(full):
+    assert full.names() == ["a", "b/c", "empty", "x"]
+    lines = full("ls", "-l").decode().splitlines()
+    assert lines[1].split() == ["2", "2", "3", lines[1].split()[3], "a"]
+    assert full("ls", "b").decode().splitlines() == ["b/c"]
+    full.fails(4, "ls", "absent")
+    rows = {s["name"]: s for s in json.loads(full("ls", "--json"))}
+    assert [v["version"] for v in rows["a"]["versions"]] == [2, 1]
+    assert abs(rows["a"]["versions"][0]["created"] - time.time()) < 60
+    assert b"two" not in full("ls", "--json")
+
+
+def test_rm_keeps_a_tombstone_until_purged(full):
+    full("rm", "a")
+    assert "a" not in full.names() and "a" in full("ls", "-a").decode().split()
+    full.fails(4, "get", "a", word="removed")
+    assert full.get("a#1") == b"one", "an older version was lost"
+    full.fails(4, "rm", "a")
+    assert full.put("a", b"four") == b"a#4\n"
+    full("rm", "--purge", "a")
+    full.fails(4, "get", "a#1")
+    assert not (full.path / "a").exists()
+    assert full("ls", "-a").decode().split() == ["b/c", "empty", "x"]
+    assert full.put("a", b"five") == b"a#5\n", "a number came again"
+    full.fails(3, "rm", "a#5", word="current")
+    full.put("a", b"six")
+    full("rm", "a#5")
+    full.fails(4, "get", "a#5")
+    full.fails(4, "rm", "absent")
+
+
+def test_keep(store):
+    for number in range(1, 14):
+        store.put("a", b"%d" % number)
+    assert [v["version"] for v in json.loads(store("ls", "--json"))[0]["versions"]] == list(range(13, 3, -1))
+    assert len(store.files()) == 10 + 2
+    store.fails(4, "get", "a#3")
+    store("put", "--keep", "2", "a", value=b"14")
+    store.put("a", b"15")  # and it stays so
+    assert sorted(store.files()) == [".index.copy.jwe", ".index.jwe", "a/14.jwe", "a/15.jwe"]
+    store.fails(2, "put", "--keep", "0", "a")
+
+
+def test_init_makes_private_things_and_overwrites_nothing(store):
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o700
+    assert stat.S_IMODE(store.key.stat().st_mode) == 0o400
+    store.put("a", b"x")
+    for path in store.path.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) in (0o600, 0o700), path
+    key = store.key.read_bytes()
+    store.fails(3, "init", word=str(store.key))
+    store.fails(3, "init", "--existing-key", word="not empty")
+    assert store.key.read_bytes() == key and store.get("a") == b"x"
+    shutil.rmtree(store.path)
+    store("init", "--existing-key")
+    assert store.key.read_bytes() == key and store.names() == []
+
+
+def test_a_store_for_another_user(tmp_path):
+    if os.geteuid() != 0:
+        harness.missing("root")
+    store = Store(tmp_path, init=False)
+    store("init", "--owner", "daemon")
+    store.put("a/b", b"x")
+    for path in [store.key, store.path, *store.path.rglob("*")]:
+        assert path.stat().st_uid == harness.DAEMON, path
+    store("rekey")
+    for path in [store.key, *store.path.rglob("*")]:
+        assert path.stat().st_uid == harness.DAEMON, path
+    assert stat.S_IMODE(store.key.stat().st_mode) == 0o400
+
+
+def test_usage(store, tmp_path):
+    for arguments in [[], ["nothing"], ["put"], ["get"], ["get", "a", "b"], ["ls", "--purge"], ["ls", "-i", "x"]]:
+        done = subprocess.run([HUSHFS, "store", *arguments], capture_output=True)
+        assert done.returncode == 2 and done.stderr, arguments
+    for command in ["", "init", "put", "get", "ls", "rm", "rekey", "import"]:
+        done = subprocess.run([HUSHFS, "store", *([command] if command else []), "--help"], capture_output=True)
+        assert done.returncode == 0 and b"usage: hushfs store" in done.stdout, command
+    nowhere = Store(tmp_path / "nowhere", init=False)
+    assert nowhere.run("ls").returncode == 6
+    assert nowhere.run("put", "a", value=b"x").returncode == 6
+
+
+def test_import(store):
+    source = store.base / "source"
+    (source / "db").mkdir(parents=True)
+    (source / "db" / "password").write_bytes(b"pw\n")
+    (source / "user").write_bytes(b"me")
+    assert store("import", source, "--prefix", "app") == b"2 secrets: 2 new or changed\n"
+    assert store.names() == ["app/db/password", "app/user"]
+    assert store.get("app/db/password") == b"pw\n"
+    (source / "user").write_bytes(b"you")
+    assert store("import", source, "--prefix", "app") == b"2 secrets: 1 new or changed\n"
+    assert store.get("app/user#1") == b"me" and store.get("app/user") == b"you"
+    variables = store.base / "some.env"
+    variables.write_text("A=1\nexport B='two words'\n")
+    store("import", variables)
+    assert (store.get("A"), store.get("B")) == (b"1", b"two words")
+    data = store.base / "some.json"
+    data.write_text('{"text": "t\\u00fc", "number": 1.50, "more": {"x": [1, 2]}}')
+    store("import", data, "--prefix", "j")
+    assert (store.get("j/text"), store.get("j/number"), store.get("j/more")) == ("tü".encode(), b"1.50", b'{"x":[1,2]}')
+    before = store.names()
+    variables.write_text("C=1\nno variable\n")
+    store.fails(3, "import", variables, word="line 2")
+    variables.write_text("C=1\nC=2\n")
+    store.fails(3, "import", variables, word="twice")
+    data.write_text('{"bad//name": "x", "good": "y"}')
+    store.fails(3, "import", data, word="bad//name")
+    store.fails(2, "import", store.key, word=".json")
+    assert store.names() == before, "half an import"
+
+
+def test_a_configuration_finds_the_store(store):
+    config = store.base / "hushfs.conf"
+    text = f"[mount]\npath = /mnt\n[provider/one]\ntype = sealed\nstore = {store.path}\nkey_file = {store.key}\n"
+    config.write_text(text)
+    config.chmod(0o600)
+
+    def run(*arguments, value=b""):
+        return subprocess.run([HUSHFS, "store", *arguments, "-c", config], input=value, capture_output=True)
+
+    assert run("put", "a", value=b"x").returncode == 0
+    assert store.get("a") == b"x"
+    assert run("get", "a", "-i", "two").returncode == 3
+    config.write_text(text + f"keep = 1\n[provider/two]\ntype = sealed\nstore = {store.path}\n")
+    assert run("get", "a").returncode == 3
+    assert run("get", "a", "-i", "one").stdout == b"x"
+    run("put", "a", "-i", "one", value=b"y")
+    store.fails(4, "get", "a#1")
+
+
+# -- Damage ---------------------------------------------------------------------------------------------
+
+
+def test_any_byte_that_was_changed(full):
+    """Every byte of a version's file: never a wrong value, a clear error, nothing else touched."""
+    path = full.path / "b/c/1.jwe"
+    good = path.read_bytes()
+    rnd = random.Random(5)
+    for place in range(0, len(good), 7 if QUICK else 1):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 1 << rnd.randrange(8)]) + good[place + 1 :])
+        said = full.fails(1, "get", "b/c", word="b/c/1.jwe")
+        assert "bc" not in said.replace("b/c", "")
+    check_all(full, but=["b/c#1"])
+    path.write_bytes(good)
+    check_all(full)
+
+
+@pytest.mark.timeout(240)
+def test_any_byte_of_the_index(full):
+    """The copy stands in for it."""
+    path = full.path / ".index.jwe"
+    good = path.read_bytes()
+    rnd = random.Random(6)
+    for place in range(0, len(good), 31 if QUICK else 3):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 1 << rnd.randrange(8)]) + good[place + 1 :])
+        assert full.get("a") == b"two"
+    check_all(full)
+    (full.path / ".index.copy.jwe").write_bytes(b"x")
+    for name in VALUES:
+        full.fails(1 if name else 0, "get", name, word=".index.jwe")
+    full.fails(1, "put", "a", value=b"x", word=".index.jwe")
+    path.write_bytes(good)
+    check_all(full)
+
+
+def test_cut_files(full):
+    path = full.path / "a/2.jwe"
+    good = path.read_bytes()
+    for size in [*range(0, len(good), 29), len(good) - 1]:
+        path.write_bytes(good[:size])
+        full.fails(1, "get", "a", word="a/2.jwe")
+    check_all(full, but=["a#2"])
+    full.put("a", b"three")  # a new version, and no older one is lost
+    assert full.get("a") == b"three"
+    path.write_bytes(good)
+    check_all(full)
+
+
+def test_what_is_in_the_way(full):
+    path = full.path / "a/2.jwe"
+    for make in [lambda: path.mkdir(), lambda: path.symlink_to("1.jwe"), lambda: os.mkfifo(path)]:
+        path.unlink(missing_ok=True)
+        make()
+        full.fails(1, "get", "a", word="a/2.jwe")
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    full.fails(1, "get", "a", word="gone")
+    check_all(full, but=["a#2"])
+    (full.path / "new").write_bytes(b"")  # a file where a directory should be
+    assert full.run("put", "new/x", value=b"x").returncode != 0
+    (full.path / "new").unlink()
+    (full.path / "new/.1.jwe").mkdir(parents=True)  # a directory where a file should be
+    assert full.run("put", "new", value=b"x").returncode != 0
+    (full.path / "new/.1.jwe").rmdir()
+    full.put("new", b"x")
+    check_all(full, but=["a#2"])
+
+
+def test_swapped_renamed_and_rolled_back(full):
+    files = full.files()
+
+    def exchanged(one, two):
+        a, b = files[one].read_bytes(), files[two].read_bytes()
+        files[one].write_bytes(b)
+        files[two].write_bytes(a)
+
+    for one, two, names in [
+        ("a/2.jwe", "a/1.jwe", ["a", "a#1"]),
+        ("a/1.jwe", "x/1.jwe", ["a#1", "x"]),
+        ("empty/1.jwe", "b/c/1.jwe", ["empty", "b/c"]),
+        ("a/2.jwe", ".index.copy.jwe", ["a"]),
+    ]:
+        exchanged(one, two)
+        for name in names:
+            full.fails(1, "get", name)
+        exchanged(one, two)
+    check_all(full)
+    os.rename(full.path / "a", full.path / "away")
+    full.fails(1, "get", "a")
+    full.fails(4, "get", "away")
+    os.rename(full.path / "away", full.path / "a")
+    check_all(full)
+    old = files[".index.jwe"].read_bytes()
+    full.put("a", b"three")
+    full("rm", "x")
+    files[".index.jwe"].write_bytes(old)
+    full.fails(1, "get", "a", word="older index was put back")
+    full.fails(1, "get", "x", word="older index was put back")
+    full.fails(1, "put", "a", value=b"four", word="older index was put back")
+    assert full.get("b/c") == VALUES["b/c#1"]
+    assert full.get("a#1") == b"one", "an older version was lost"
+
+
+def test_another_key(full):
+    other = Store(full.base / "other")
+    shutil.copy(full.path / "x/1.jwe", full.base / "good")
+    done = full.run("get", "x", "--key-file", other.key)
+    assert done.returncode == 5 and b"key" in done.stderr, done.stderr
+    assert full.run("put", "x", "--key-file", other.key, value=b"y").returncode == 5
+    key = full.key.read_bytes()
+    full.key.unlink()
+    assert str(full.key) in full.fails(5, "get", "x")
+    full.key.write_bytes(key)
+    full.key.chmod(0o644)
+    full.fails(3, "get", "x", word="chmod 0400")
+    full.key.chmod(0o400)
+    check_all(full)
+
+
+def test_a_full_disk(tmp_path):
+    if os.geteuid() != 0:
+        harness.missing("root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", disk], check=True)
+    try:
+        store = Store(disk)
+        fill(store)
+        with open(disk / "ballast", "wb", buffering=0) as ballast:
+            try:
+                while True:
+                    ballast.write(bytes(4096))
+            except OSError:
+                pass
+        for pages in range(12):  # with ever more room: it fails at each step once
+            done = store.run("put", "a", value=os.urandom(9000))
+            if done.returncode == 0:
+                break
+            assert b"No space left" in done.stderr, done.stderr
+            check_all(store)
+            assert store.get("a") == b"two"
+            os.truncate(disk / "ballast", os.path.getsize(disk / "ballast") - 4096)
+        assert pages > 2, "it was never full"
+        check_all(store)
+        assert len(store.get("a")) == 9000
+        store("rm", "--purge", "a")
+        check_all(store, but=["a#1", "a#2"])
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+# -- Killed at every step ---------------------------------------------------------------------------------
+
+STEPS = ["openat2", "unlinkat", "write", "fchmod", "fsync", "mkdirat", "renameat", "renameat2", "rename", "unlink", "flock"]
+
+
+def killed_at_every_step(store, command, *arguments, value=None, after):
+    """Run the command again and again, killed at the first, second, … call of each kind, and call
+    after() each time. How often it was killed."""
+    strace = harness.require("strace")
+    killed = 0
+    for step in STEPS:
+        for number in range(1, 200):
+            wrapper = [strace, "-f", "-o", "/dev/null", "-e", f"trace={step}",
+                       "-e", f"inject={step}:signal=KILL:when={number}"]  # fmt: skip
+            done = store.run(command, *arguments, value=value, wrapper=wrapper)
+            after(done.returncode == 0)
+            if done.returncode == 0:
+                break
+            assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL), done.stderr
+            killed += 1
+    return killed
+
+
+@pytest.mark.timeout(400)
+def test_put_killed_at_every_step(full):
+    state = {"last": b"two", "count": 2}
+
+    def after(ended):
+        now = full.get("a")
+        number = json.loads(full("ls", "--json", "a"))[0]["version"]
+        if ended or number > state["count"]:
+            assert now == b"new value" and number == state["count"] + 1
+            state.update(last=now, count=number)
+        assert now == state["last"]
+        assert full.get("b/c") == VALUES["b/c#1"]
+        if state["count"] > 2:
+            assert full.get(f"a#{state['count'] - 1}") in (b"new value", b"two"), "an older version was lost"
+
+    assert killed_at_every_step(full, "put", "a", value=b"new value", after=after) > 15
+    full.put("a", b"after all")
+    assert full.get("a") == b"after all"
+    check_all(full, but=["a#1", "a#2"])
+    left = [p for p in full.files() if pathlib.Path(p).name.startswith(".") and "index" not in p]
+    assert not left, "files of dead writers stay"
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("passphrase", [False, True], ids=["key", "passphrase"])
+def test_rekey_killed_at_every_step(tmp_path, passphrase):
+    store = Store(tmp_path, passphrase=passphrase)
+    fill(store)
+    store("rm", "empty")
+    key_file = store.path / ".key.jwe" if passphrase else store.key
+    first_key = key_file.read_bytes()
+    seen = set()
+
+    def after(_):
+        check_all(store, but=["empty#1"] if QUICK else [])
+        seen.add(key_file.read_bytes())
+        if not passphrase:
+            for name, path in store.files().items():
+                done = jose("jwe", "dec", "-i", path, "-k", store.key)
+                assert done.returncode == 0, f"the key does not open {name}"
+
+    # Each run that was killed goes on in the next, so that one rekey is killed many times over.
+    assert killed_at_every_step(store, "rekey", after=after) > 20
+    assert first_key not in (key_file.read_bytes(),) and len(seen) > 3
+    old = tmp_path / "old"
+    old.write_bytes(first_key)
+    if not passphrase:
+        for path in store.files().values():
+            assert jose("jwe", "dec", "-i", path, "-k", old).returncode != 0, "the old key opens a file"
+    store.put("a", b"three")
+    check_all(store)
+
+
+def test_a_new_passphrase(tmp_path):
+    store = Store(tmp_path, passphrase=True)
+    fill(store)
+    new = tmp_path / "new"
+    new.write_bytes(b"short")
+    new.chmod(0o400)
+    store.fails(3, "rekey", "--new-passphrase-file", new, word="less than 16 bytes")
+    check_all(store)
+    new.write_bytes(b"quite other words than before\n")
+    store("rekey", "--new-passphrase-file", new)
+    store.fails(5, "get", "a", word="passphrase")
+    os.rename(new, store.passphrase)
+    check_all(store)
+
+
+def test_rekey_of_a_damaged_store_changes_nothing(full):
+    key = full.key.read_bytes()
+    (full.path / "a/1.jwe").write_bytes(b"x")
+    full.fails(1, "rekey", word="a/1.jwe")
+    assert full.key.read_bytes() == key
+    full("rm", "a#1")
+    full("rekey")
+    assert full.key.read_bytes() != key
+    check_all(full, but=["a#1"])
+
+
+# -- The command jose -------------------------------------------------------------------------------------
+
+
+def test_jose_opens_every_file(full):
+    files = full.files()
+    for name, value in VALUES.items():
+        path = files[name.replace("#", "/") + ".jwe"]
+        assert jose("jwe", "dec", "-i", path, "-k", full.key).stdout == value
+    index = json.loads(jose("jwe", "dec", "-i", files[".index.jwe"], "-k", full.key).stdout)
+    assert list(index["secrets"]) == ["a", "b/c", "empty", "x"]
+
+
+@pytest.mark.parametrize("compact", [True, False], ids=["compact", "JSON"])
+@pytest.mark.parametrize("alg", ["A256KW", "A256GCM"])
+def test_what_jose_makes_is_read(tmp_path, alg, compact):
+    """A key, the index and a version, all made by jose."""
+    store = Store(tmp_path, init=False)
+    assert jose("jwk", "gen", "-i", json.dumps({"alg": alg}), "-o", store.key).returncode == 0
+    store.key.chmod(0o400)
+    store("init", "--existing-key")
+    store.put("a", b"ours")
+    header = json.loads(base64url((store.path / "a/1.jwe").read_bytes().split(b".")[0]))
+    assert header["alg"] == ("dir" if alg == "A256GCM" else alg) and header["enc"] == "A256GCM"
+    for path, plain in [
+        (store.path / "a/1.jwe", b"theirs"),
+        (store.path / ".index.jwe", None),
+        (store.path / ".index.copy.jwe", None),
+    ]:
+        header = json.loads(base64url(path.read_bytes().split(b".")[0]))
+        if plain is None:
+            plain = jose("jwe", "dec", "-i", path, "-k", store.key).stdout
+        done = jose("jwe", "enc", "-i", json.dumps({"protected": header}), "-I", "-", "-k", store.key,
+                    "-o", path, *(["-c"] if compact else []), data=plain)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert store.get("a") == b"theirs"
+    store.put("a", b"ours again")
+    assert (store.get("a"), store.get("a#1")) == (b"ours again", b"theirs")
+
+
+def test_jose_and_a_passphrase(tmp_path):
+    """RFC 7517: the key is an encrypted JWK."""
+    store = Store(tmp_path, passphrase=True)
+    store.put("a", b"value")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp("jose", ["jose", "jwe", "dec", "-p", "-i", str(store.path / ".key.jwe"), "-O", str(store.key)])
+    seen = b""
+    while b"password" not in seen:
+        seen += os.read(terminal, 1000)
+    time.sleep(0.2)
+    os.write(terminal, PASSPHRASE)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    os.close(terminal)
+    assert jose("jwe", "dec", "-i", store.path / "a/1.jwe", "-k", store.key).stdout == b"value"
+
+
+def base64url(text):
+    return base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
+
+
+# -- Many at once -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(180)
+def test_two_writers_and_eight_readers(store):
+    """Nothing torn, nothing lost: each writer finds its own versions, in its order, whole."""
+    seconds = 10 if QUICK else 60
+    end = time.monotonic() + seconds
+    store.put("shared", content(0, 5000))
+    written, failures, reads = {0: [], 1: []}, [], [0]
+
+    def write(writer):
+        version = 0
+        while time.monotonic() < end:
+            version += 1
+            done = store.run("put", f"own{writer}" if version % 2 else "shared", value=content(version, 5000))
+            if done.returncode != 0:
+                failures.append(done.stderr)
+                return
+            written[writer].append(done.stdout.decode().strip())
+
+    def read():
+        while time.monotonic() < end:
+            done = store.run("get", "shared")
+            if done.returncode != 0:
+                failures.append(done.stderr)
+                return
+            version_of(done.stdout)
+            reads[0] += 1
+
+    def guarded(function, *arguments):
+        try:
+            function(*arguments)
+        except BaseException as failure:
+            failures.append(repr(failure))
+
+    threads = [threading.Thread(target=guarded, args=(write, w)) for w in (0, 1)]
+    threads += [threading.Thread(target=guarded, args=(read,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures[:3]
+    assert reads[0] > 20 and all(len(w) > 5 for w in written.values())
+    names = written[0] + written[1]
+    assert len(set(names)) == len(names), "a version was given twice"
+    rows = {s["name"]: s["version"] for s in json.loads(store("ls", "--json"))}
+    assert rows["shared"] == 1 + sum(n.startswith("shared") for n in names), "a version was lost"
+    for writer in (0, 1):
+        assert rows[f"own{writer}"] == sum(n.startswith("own") for n in written[writer])
+
+
+# -- In a mount -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sealed(mount):
+    """A mount of a store that belongs to its worker."""
+    m = mount(start=False)
+    store = Store(m.base, init=False)
+    store("init", "--owner", harness.WORKER_USER)
+    m.sections["provider/local"] = {"type": "sealed", "store": store.path, "key_file": store.key, "ttl": 3600}
+    m.write_config()
+    fill(store)
+    m.store = store
+    return m
+
+
+def test_a_mount_shows_the_store(sealed):
+    m = sealed.start()
+    top = m.path / "local"
+    assert sorted(os.listdir(top)) == ["a", "b", "empty", "x"]
+    assert harness.read(top / "a") == b"two"
+    assert harness.read(top / "a#1") == b"one"
+    assert harness.read(top / "b/c") == b"bc\n"
+    assert harness.read(top / "x") == VALUES["x#1"] and harness.read(top / "empty") == b""
+    assert harness.outcome(lambda: harness.read(top / "a#9")) == "ENOENT"
+    assert harness.outcome(lambda: harness.read(top / ".index.jwe")) == "ENOENT"
+
+
+def test_a_mount_shows_a_put_at_once(sealed):
+    m = sealed.start()
+    top = m.path / "local"
+    assert harness.read(top / "a") == b"two"
+    assert "later" not in os.listdir(top)
+    for number in range(5):
+        value = content(number, 200)
+        m.store.put("a", value)
+        wait_for(lambda: harness.read(top / "a") == value, 2, "the new value")
+    m.store.put("later/on", b"new")
+    wait_for(lambda: "later" in os.listdir(top), 2, "a new folder")
+    assert harness.read(top / "later/on") == b"new"
+    m.store("rm", "a")
+    wait_for(lambda: not (top / "a").exists(), 2, "the removal")
+    m.store("rekey")
+    m.store.put("b/c", b"after the rekey")
+    wait_for(lambda: harness.read(top / "b/c") == b"after the rekey", 2, "a value under the new key")
+    assert harness.read(top / "x") == VALUES["x#1"]
+
+
+def test_damage_stays_where_it_is(sealed):
+    (sealed.store.path / "a/2.jwe").write_bytes(b"damaged")
+    sealed.expect_log("a/2.jwe")
+    m = sealed.start()
+    top = m.path / "local"
+    assert harness.outcome(lambda: harness.read(top / "a")) == "EIO"
+    assert harness.read(top / "b/c") == b"bc\n"
+    assert harness.read(top / "a#1") == b"one"
+
+
+def test_no_copy_in_the_worker(sealed):
+    """Of a value nothing stays when the mount let go of it, and of the key only its locked page."""
+    needle = b"".join(b"%02x" % b for b in random.Random(9).randbytes(24))
+    key = json.loads(sealed.store.key.read_bytes())["k"].encode()
+    raw_key = base64url(key)
+    sealed.store.put("a", needle)
+    m = sealed.start()
+    assert harness.read(m.path / "local/a") == needle
+    worker = m.pids()["worker"]
+
+    def found(what):
+        row = harness.memscan(worker, what, ARENA)
+        return row["whole"] + row["fragments"]
+
+    assert found(needle) > 0
+    m.store("rm", "--purge", "a")
+    wait_for(lambda: not (m.path / "local/a").exists(), 3, "the removal")
+    wait_for(lambda: found(needle) == 0, 10, "0 copies of the value")
+    assert found(raw_key) == 0
+    assert harness.memscan(worker, key)["whole"] <= 1

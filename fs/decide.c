@@ -178,17 +178,19 @@ static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r
     struct hush_snapshot *s = node->snapshot;
     struct hush_item *item = s->item;
     uint64_t now_ns = now_of(r);
+    bool asked = hush_gate_was_asked(fs, r->tid, r->ino) || r->waited;
     enum hush_verdict verdict;
     double timeout_s;
 
-    /* Superseded, or a file of a version that is shown as a directory: it never changes. */
-    if (node != hush_snapshot_top(s) || (s != item->current && !r->waited))
+    /* Superseded and open somewhere, or a file of a version that is shown as a directory: it never
+     * changes. */
+    if (node != hush_snapshot_top(s) || (s != item->current && !asked))
         return attr_superseded(fs, a, node);
-    if (!r->waited && !hush_gate_was_asked(fs, r->tid, r->ino))
+    if (!asked)
         return say_attr(fs, a, node, hush_item_kernel_s(item, now_ns) + ATTR_MORE_S);
     if (is_stopped(fs, r, a, item, &verdict)) {
-        if (verdict == HUSH_PARK && r->id == 0)
-            hush_gate_asked(fs, r->tid, r->ino); /* for the second look */
+        if (verdict == HUSH_PARK) /* for the second look, or the next worker's */
+            hush_gate_asked(fs, r->tid, r->ino);
         return verdict;
     }
     if (item->current != s)

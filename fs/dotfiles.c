@@ -181,6 +181,8 @@ static void ioctl_refresh(struct hush_fs *fs, fuse_req_t req, const struct hush_
  */
 static void ioctl_reload(struct hush_fs *fs, fuse_req_t req)
 {
+    bool kept;
+
     if (hush_session_apply_once(fs->session, hush_session_unique(fs->session))) {
         pthread_mutex_lock(&fs->lock);
         fs->reloading = true;
@@ -189,23 +191,28 @@ static void ioctl_reload(struct hush_fs *fs, fuse_req_t req)
         return;
     }
     pthread_mutex_lock(&fs->lock);
-    fs->reload_req = req; /* one at a time: the keeper reloads once for all of them */
+    kept = fs->reload_count < HUSH_RELOADS;
+    if (kept)
+        fs->reloads[fs->reload_count++] = req; /* the keeper reloads once for all of them */
     pthread_cond_signal(&fs->timer);
     pthread_mutex_unlock(&fs->lock);
+    if (!kept)
+        fuse_reply_err(req, EAGAIN);
 }
 
 void hush_dot_reload_done(struct hush_fs *fs)
 {
-    fuse_req_t req;
+    fuse_req_t reqs[HUSH_RELOADS];
+    size_t count;
 
     pthread_mutex_lock(&fs->lock);
-    req = fs->reload_req;
-    fs->reload_req = NULL;
+    count = fs->reload_count;
+    memcpy(reqs, fs->reloads, count * sizeof(reqs[0]));
+    fs->reload_count = 0;
     pthread_mutex_unlock(&fs->lock);
-    if (req == NULL)
-        return;
-    hush_dot_reply(req, fs->state->reload.exit == 0 ? HUSH_OK : HUSH_CONFIG,
-                   fs->state->reload.text);
+    for (size_t i = 0; i < count; i++)
+        hush_dot_reply(reqs[i], fs->state->reload.exit == 0 ? HUSH_OK : HUSH_CONFIG,
+                       fs->state->reload.text);
 }
 
 void hush_dot_ioctl(struct hush_fs *fs, fuse_req_t req, uint64_t ino, unsigned cmd, const void *in,

@@ -63,6 +63,7 @@ struct hush_snapshot {
     struct hush_node
         *nodes; /* one for a file; directory, .json or .value, and fields for a directory */
     size_t node_count;
+    bool directory; /* how it is shown; a new configuration does not change it */
     hush_block block;
     struct hush_snapshot_record *record;
 };
@@ -193,7 +194,7 @@ struct hush_pass {
     uint64_t told;  /* node id whose OPEN was answered ESTALE … */
     uint64_t told_item; /* … and its item, as above */
 };
-enum { HUSH_PASSES = 4096 };
+enum { HUSH_PASSES = 4096, HUSH_RELOADS = 16 };
 
 enum { HUSH_DOTS = 4 }; /* files of .hushfs */
 
@@ -219,8 +220,9 @@ struct hush_fs {
     uint64_t next_id, sequence, generation;
     struct hush_pass passes[HUSH_PASSES];
     bool stopping, reloading;
-    fuse_req_t reload_req; /* who asked for a reload, answered by the timer */
-    pthread_cond_t timer;  /* something earlier to wait for, or stopping */
+    fuse_req_t reloads[HUSH_RELOADS]; /* who asked for a reload, answered by the timer */
+    size_t reload_count;
+    pthread_cond_t timer; /* something earlier to wait for, or stopping */
     pthread_t timer_thread;
     int mover_fd;
     pthread_cond_t moves;

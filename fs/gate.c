@@ -200,6 +200,7 @@ static void interrupted(fuse_req_t req, void *data)
 
         unpark(fs, r);
         HASH_DEL(fs->by_id, r);
+        (void)hush_gate_was_asked(fs, r->tid, r->ino); /* it goes on, and knows nothing of this */
         let_go(item, dir, false);
         ours = true;
     }

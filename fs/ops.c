@@ -58,8 +58,9 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
     struct hush_fs *fs = fuse_req_userdata(req);
 
     pthread_mutex_lock(&fs->lock);
-    for (size_t i = 0; i < count; i++)
-        hush_tree_forget(fs, forgets[i].ino, forgets[i].nlookup);
+    if (hush_session_apply_once(fs->session, hush_session_unique(fs->session)))
+        for (size_t i = 0; i < count; i++)
+            hush_tree_forget(fs, forgets[i].ino, forgets[i].nlookup);
     pthread_mutex_unlock(&fs->lock);
     fuse_reply_none(req);
 }

@@ -60,7 +60,7 @@ static bool nodes_of_file(struct hush_snapshot *s)
 
 static bool nodes_make(struct hush_snapshot *s)
 {
-    return s->item->settings.as == HUSH_AS_DIRECTORY ? nodes_of_directory(s) : nodes_of_file(s);
+    return s->directory ? nodes_of_directory(s) : nodes_of_file(s);
 }
 
 /* False: one of the ids is taken by something else. */
@@ -116,6 +116,7 @@ static void record_fill(struct hush_snapshot *s)
     r->path_size = (uint32_t)strlen(s->item->path);
     r->version_size = (uint32_t)strlen(s->value.meta.version.text);
     r->versioned = s->item->versioned;
+    r->directory = s->directory;
     at = put(at, s->item->path, r->path_size);
     at = put(at, s->value.meta.version.text, r->version_size);
     for (size_t i = 0; i < s->value.field_count; i++) {
@@ -178,6 +179,7 @@ struct hush_snapshot *hush_snapshot_new(struct hush_fs *fs, struct hush_item *it
         return NULL;
     }
     s->item = item;
+    s->directory = item->settings.as == HUSH_AS_DIRECTORY;
     s->value = *value;
     memset(value, 0, sizeof(*value));
     if (!nodes_make(s))
@@ -325,21 +327,23 @@ static bool adopt_fields(struct hush_fs *fs, struct hush_snapshot *s, const stru
 }
 
 /* Where the snapshot belongs in its item: of several current ones (a death between two stores) the
- * latest is current. */
+ * latest is current. One that is shown in another way than a new configuration wants serves whoever
+ * has it open. */
 static void adopt_place(struct hush_fs *fs, struct hush_snapshot *s)
 {
     struct hush_item *item = s->item;
+    bool fits = s->directory == (item->settings.as == HUSH_AS_DIRECTORY);
 
     if (s->record->sequence > fs->sequence)
         fs->sequence = s->record->sequence;
     if (s->record->mtime_s > item->mtime_s)
         item->mtime_s = (time_t)s->record->mtime_s;
     item->kinds |= HUSH_IS_SECRET;
-    if (s->record->state == HUSH_SNAPSHOT_STAGED && item->staged == NULL) {
+    if (fits && s->record->state == HUSH_SNAPSHOT_STAGED && item->staged == NULL) {
         item->staged = s;
         return;
     }
-    if (s->record->state == HUSH_SNAPSHOT_CURRENT &&
+    if (fits && s->record->state == HUSH_SNAPSHOT_CURRENT &&
         (item->current == NULL || item->current->record->sequence < s->record->sequence)) {
         struct hush_snapshot *before = item->current;
 
@@ -370,6 +374,7 @@ static struct hush_snapshot *adopt(struct hush_fs *fs, hush_block block)
     if (s->item == NULL || s->value.secret == NULL || !adopt_fields(fs, s, &p))
         goto fail;
     memcpy(s->value.meta.version.text, p.version, p.r->version_size);
+    s->directory = p.r->directory != 0;
     if (!nodes_make(s) || !nodes_number(fs, s, s->record->salt))
         goto fail;
     nodes_add(fs, s);

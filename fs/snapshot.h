@@ -31,7 +31,7 @@ struct hush_snapshot_record {
     uint32_t path_size;
     uint32_t version_size;
     uint32_t versioned; /* of the item */
-    uint32_t unused;
+    uint32_t directory; /* shown as one */
     /* What the backend calls these bytes now: a value that is written again unchanged stays the
      * same version here, with its node ids. */
     struct hush_version latest;

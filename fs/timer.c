@@ -76,7 +76,7 @@ static void rest(struct hush_fs *fs, uint64_t now_ns, uint64_t sweep_ns)
 
     if (fs->parked != NULL && fs->parked->deadline_ns < until)
         until = fs->parked->deadline_ns;
-    if ((any_awaited(fs) || fs->reload_req != NULL) &&
+    if ((any_awaited(fs) || fs->reload_count > 0) &&
         now_ns + (uint64_t)ACTIVE_MS * HUSH_NS_PER_MS < until)
         until = now_ns + (uint64_t)ACTIVE_MS * HUSH_NS_PER_MS;
     if (until <= now_ns)
@@ -114,7 +114,7 @@ static void *timer_thread(void *arg)
             sweep(fs, now_ns);
             sweep_ns = now_ns + (uint64_t)SWEEP_MS * HUSH_NS_PER_MS;
         }
-        reloaded = fs->reload_req != NULL && reload_is_over(fs) && hush_rotate_idle(fs);
+        reloaded = fs->reload_count > 0 && reload_is_over(fs) && hush_rotate_idle(fs);
         pthread_mutex_unlock(&fs->lock);
         hush_gate_answer_woken(fs);
         if (reloaded)

@@ -44,7 +44,7 @@ uint64_t hush_tree_ino(const struct hush_fs *fs, const struct hush_ino_key *key)
     size_t n = 0;
 
     bytes[n++] = (char)('a' + (int)key->kind);
-    n = put_text(bytes, n, PATH_MAX, key->path);
+    n = put_text(bytes, n, PATH_MAX + 1, key->path); /* the kind is before it */
     n = put_text(bytes, n, PATH_MAX + 260, key->name);
     n = put_text(bytes, n, PATH_MAX + 400, key->version);
     memcpy(bytes + n, &key->salt, sizeof(key->salt));

@@ -232,10 +232,15 @@ static enum hush_status list_briefly(struct hush_job *job, const char *prefix,
                                      struct hush_listing **out)
 {
     uint64_t until_ns = hush_now_ns() + (uint64_t)LIST_BRIEF_MS * HUSH_NS_PER_MS;
+    char detail[HUSH_DETAIL_MAX];
+    enum hush_status status;
 
+    memcpy(detail, job->op.detail, sizeof(detail)); /* why the fetch failed: that is the news */
     if (job->op.deadline_ns == 0 || job->op.deadline_ns > until_ns)
         job->op.deadline_ns = until_ns;
-    return list_call(job, prefix, out);
+    status = list_call(job, prefix, out);
+    memcpy(job->op.detail, detail, sizeof(detail));
+    return status;
 }
 
 /* -- Outcomes ---------------------------------------------------------------------------------- */
@@ -309,13 +314,6 @@ static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_sta
 
     item->job = NULL;
     item->again = false;
-    if (is_given_up(job, status)) {
-        /* Who came meanwhile gets a call of his own. At the end of a worker everybody stays where
-         * he is: the next one asks for them. */
-        if (item->waiters != NULL || again)
-            (void)hush_work_fetch(fs, item, job->flags);
-        return;
-    }
     if (hush_item_done(fs, item, status, value, &job->op, hush_now_ns()))
         hush_rotate_show(fs, item);
     if (item->command == 0)

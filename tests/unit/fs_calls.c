@@ -23,11 +23,33 @@ static int finish(struct kernel *k, uint64_t unique, void *out, size_t size)
     return r->error;
 }
 
+/* n more lookups of ino, or fewer. */
+static void count_lookups(struct kernel *k, uint64_t ino, int64_t n)
+{
+    size_t i = 0;
+
+    while (i < KNOWN - 1 && k->known[i].ino != ino && k->known[i].ino != 0)
+        i++;
+    assert_true(i < KNOWN - 1);
+    k->known[i].ino = ino;
+    if (n < 0 && k->known[i].lookups < (uint64_t)-n)
+        n = -(int64_t)k->known[i].lookups;
+    k->known[i].lookups += (uint64_t)n;
+}
+
 int kernel_lookup(struct kernel *k, uint32_t tid, uint64_t parent, const char *name,
                   struct fuse_entry_out *out)
 {
-    return finish(k, kernel_send(k, FUSE_LOOKUP, parent, tid, name, strlen(name) + 1), out,
-                  sizeof(*out));
+    struct fuse_entry_out entry;
+    int err = finish(k, kernel_send(k, FUSE_LOOKUP, parent, tid, name, strlen(name) + 1), &entry,
+                     sizeof(entry));
+
+    if (err != 0)
+        return err;
+    count_lookups(k, entry.nodeid, 1);
+    if (out != NULL)
+        *out = entry;
+    return 0;
 }
 
 uint64_t kernel_send_getattr(struct kernel *k, uint32_t tid, uint64_t ino)
@@ -143,6 +165,15 @@ void kernel_forget(struct kernel *k, uint64_t ino, uint64_t n)
     const struct fuse_forget_in in = {.nlookup = n};
 
     (void)kernel_send(k, FUSE_FORGET, ino, 0, &in, sizeof(in)); /* it has no answer */
+    count_lookups(k, ino, -(int64_t)n);
+}
+
+void kernel_forget_all(struct kernel *k)
+{
+    for (size_t i = 0; i < KNOWN; i++)
+        if (k->known[i].lookups > 0)
+            kernel_forget(k, k->known[i].ino, k->known[i].lookups);
+    memset(k->known, 0, sizeof(k->known));
 }
 
 int kernel_rename(struct kernel *k, uint32_t tid, uint64_t parent, const char *from, const char *to,

@@ -28,6 +28,7 @@ enum {
     ROOT = 1,
     REQUESTS = 1 << 14,
     MOVES = 256,
+    KNOWN = 1024,
 };
 
 /* One instance, called s. */
@@ -57,7 +58,10 @@ struct kernel {
     struct kernel_reply *replies[REQUESTS];
     struct hush_move_packet moves[MOVES]; /* all that the mover was told */
     size_t moved, taken;
-    bool by_hand; /* the test answers the mover's commands; else they are carried out at once */
+    struct {
+        uint64_t ino, lookups;
+    } known[KNOWN]; /* what is not forgotten */
+    bool by_hand;   /* the test answers the mover's commands; else they are carried out at once */
     char text[1 << 17];
 };
 
@@ -95,6 +99,7 @@ const char *kernel_read(struct kernel *k, uint64_t ino, uint64_t fh); /* all; or
 const char *kernel_readdir(struct kernel *k, uint64_t ino, uint64_t fh); /* "db dir/ …", likewise */
 int kernel_release(struct kernel *k, uint32_t opcode, uint64_t ino, uint64_t fh);
 void kernel_forget(struct kernel *k, uint64_t ino, uint64_t n);
+void kernel_forget_all(struct kernel *k); /* as after `echo 2 > drop_caches` */
 int kernel_rename(struct kernel *k, uint32_t tid, uint64_t parent, const char *from, const char *to,
                   uint32_t flags);
 void kernel_interrupt(struct kernel *k, uint64_t unique);

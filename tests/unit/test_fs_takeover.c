@@ -144,6 +144,33 @@ static void test_waiters(void **state)
     assert_string_equal(kernel_cat(k, TID, "s/db"), "one");
 }
 
+/* The same when a worker makes way for another: a reload is nobody's end. */
+static void test_waiters_at_a_reload(void **state)
+{
+    const struct fuse_open_in in = {0};
+    struct kernel *k = *state;
+    uint64_t stat, opendir, reload;
+
+    backend_put(k, "s/db", "one");
+    backend_control(k, "s/db", ".hang", "");
+    backend_control(k, "s/.list", ".hang", "");
+    kernel_start(k, CONFIG_S);
+    stat = kernel_send_stat(k, TID, "s/db");
+    opendir = kernel_send(k, FUSE_OPENDIR, kernel_ino(k, "s"), TID, &in, sizeof(in));
+    backend_await(k, "s", NULL, 2);
+    reload = kernel_send_control(k, HUSH_CONTROL_RELOAD, "");
+    assert_int_equal(kernel_exited(k), HUSH_EXIT_RELOAD);
+    kernel_start(k, CONFIG_S);
+    assert_int_equal(kernel_control(k, reload)->error, 0);
+    assert_false(kernel_answered(k, stat));
+    assert_false(kernel_answered(k, opendir));
+    backend_control(k, "s/.list", ".hang", NULL);
+    backend_control(k, "s/db", ".hang", NULL);
+    assert_int_equal(kernel_wait(k, stat)->error, ESTALE);
+    assert_int_equal(kernel_wait(k, opendir)->error, 0);
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "one");
+}
+
 /* What nobody has published is swept up. */
 static void test_killed_in_a_fetch(void **state)
 {
@@ -325,6 +352,7 @@ int main(void)
         KERNEL_TEST(test_counts),
         KERNEL_TEST(test_forget_counts_once),
         KERNEL_TEST(test_waiters),
+        KERNEL_TEST(test_waiters_at_a_reload),
         KERNEL_TEST(test_killed_in_a_fetch),
         KERNEL_TEST(test_staged),
         KERNEL_TEST(test_fields),

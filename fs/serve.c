@@ -24,15 +24,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { STOP_WAIT_MS = 2000, BOUNCE_SIZE = 128 * 1024 };
+enum { STOP_WAIT_MS = 2000 };
 
 /* The loop's buffer for READ: locked, never dumped, wiped after each use. */
 static char *map_bounce(void)
 {
-    void *p = mmap(NULL, BOUNCE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p =
+        mmap(NULL, HUSH_BOUNCE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (p == MAP_FAILED || mlock2(p, BOUNCE_SIZE, MLOCK_ONFAULT) != 0 ||
-        madvise(p, BOUNCE_SIZE, MADV_DONTDUMP) != 0)
+    if (p == MAP_FAILED || mlock2(p, HUSH_BOUNCE_SIZE, MLOCK_ONFAULT) != 0 ||
+        madvise(p, HUSH_BOUNCE_SIZE, MADV_DONTDUMP) != 0)
         return NULL;
     return p;
 }

@@ -56,6 +56,8 @@ static _Noreturn void worker_run(struct kernel *k, const char *text)
     int status;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGSEGV, SIG_DFL); /* cmocka has its own, which would exit */
+    (void)signal(SIGBUS, SIG_DFL);
     hush_log_open("worker", false, HUSH_LOG_ERROR);
     hush_wipe_openssl_init();
     hush_json_init();

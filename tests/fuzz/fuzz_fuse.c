@@ -404,7 +404,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     trace = secure_getenv("FUZZ_TRACE") != NULL;
     hush_log_open("fuzz", false, HUSH_LOG_ERROR);
     hush_json_init();
-    if (setenv("a", "one", 1) != 0 || setenv("b_c", "two", 1) != 0)
+    if (clearenv() != 0 || setenv("a", "one", 1) != 0 || setenv("b_c", "two", 1) != 0)
         abort();
     fd = hush_environ_capture();
     env = fd >= 0 ? hush_environ_map(fd) : NULL;

@@ -2,7 +2,8 @@
 /*
  * fuzz_fuse.h - the parts of the fuzz target of FUSE messages: what the kernel would never send is
  * made into what it might (fuse_message.c), a backend that does what the input says
- * (fuse_backend.c), and the end of a filesystem of which nothing may be left (fuse_end.c).
+ * (fuse_backend.c), the end of a filesystem of which nothing may be left (fuse_end.c), and how
+ * inputs are changed (fuse_mutate.c).
  */
 #ifndef HUSH_FUZZ_FUSE_H
 #define HUSH_FUZZ_FUSE_H

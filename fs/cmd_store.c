@@ -25,7 +25,8 @@ struct store_command {
 /* clang-format off */
 static const struct store_command commands[] = {
     {"init", "[--owner USER] [--keep N] [--existing-key]", "Make a store and its key.",
-     "      --owner USER       who owns both (the user of [mount] with -c, else whoever runs this)\n"
+     "      --owner USER       who owns both (run by root: the user of [mount] with -c, else hushfs if\n"
+     "                         there is one)\n"
      "      --keep N           versions of a secret to keep (10)\n"
      "      --existing-key     use the key that is there; without it, none may be\n",
      "OKE", 0, 0, hush_store_init},
@@ -98,8 +99,7 @@ enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 static const char short_options[] = ":c:i:lanh";
 static const char common_letters[] = "ciSYW";
 
-/* -- Options -------------------------------------------------------------------------------------
- */
+/* -- Options ----------------------------------------------------------------------------------- */
 
 static int usage_fail(const struct store_command *command, const char *what, const char *which)
 {
@@ -219,8 +219,7 @@ static bool args_parse(const struct store_command *command, int argc, char **arg
     return *status == HUSH_CMD_DONE;
 }
 
-/* -- Which store
- * ----------------------------------------------------------------------------------- */
+/* -- Which store ------------------------------------------------------------------------------- */
 
 /* The instance that -i names, or the only one of type sealed. */
 static const struct hush_instance_config *find_instance(const struct hush_store_run *run)
@@ -297,8 +296,7 @@ static int find_source(struct hush_store_run *run)
     return HUSH_CMD_DONE;
 }
 
-/* -- What the subcommands share
- * -------------------------------------------------------------------- */
+/* -- What the subcommands share ---------------------------------------------------------------- */
 
 int hush_store_fail(const struct hush_store_run *run, enum hush_status status, const char *what)
 {
@@ -350,8 +348,7 @@ void hush_store_progress(const char *what, size_t done, size_t all)
                   "------------------------------", done, all, done >= all ? "\n" : "");
 }
 
-/* -- The command
- * ----------------------------------------------------------------------------------- */
+/* -- The command ------------------------------------------------------------------------------- */
 
 static int run_command(const struct store_command *command, const struct hush_store_args *args)
 {

@@ -92,7 +92,16 @@ static const char *env_closing(const struct env_reader *reader, char quote)
 
 static char env_unescape(char c)
 {
-    return c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c;
+    switch (c) {
+    case 'n':
+        return '\n';
+    case 't':
+        return '\t';
+    case 'r':
+        return '\r';
+    default:
+        return c;
+    }
 }
 
 /* What stands between double quotes, to `to`. Returns its size. */

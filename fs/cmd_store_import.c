@@ -19,7 +19,6 @@
 
 enum {
     IMPORT_FILE_MAX = 4 << 20, /* of a JSON file or a file of variables */
-    IMPORT_DEPTH_MAX = 16,
     IMPORT_COUNT_MAX = 100000,
 };
 
@@ -29,8 +28,7 @@ struct import {
     size_t done, all, changed;
 };
 
-/* -- One value
- * ------------------------------------------------------------------------------------- */
+/* -- One value --------------------------------------------------------------------------------- */
 
 static bool import_is_current(const struct import *import, const char *name, const uint8_t *bytes,
                               size_t size)
@@ -70,8 +68,7 @@ static int import_value(struct import *import, const char *below, const uint8_t 
     return HUSH_CMD_DONE;
 }
 
-/* -- A directory
- * ----------------------------------------------------------------------------------- */
+/* -- A directory ------------------------------------------------------------------------------- */
 
 struct import_names {
     char **names; /* owned */
@@ -85,7 +82,8 @@ static void import_names_done(struct import_names *names)
     free(names->names);
 }
 
-static bool import_add_name(struct import_names *names, char *name)
+/* Takes name over. */
+static int import_add_name(struct import_names *names, char *name)
 {
     char **grown = names->count >= IMPORT_COUNT_MAX
                        ? NULL
@@ -93,19 +91,22 @@ static bool import_add_name(struct import_names *names, char *name)
 
     if (grown == NULL) {
         free(name);
-        return false;
+        return hush_cmd_fail(HUSH_CMD_FAILED, "more than %d files, or out of memory",
+                             IMPORT_COUNT_MAX);
     }
     names->names = grown;
     grown[names->count++] = name;
-    return true;
+    return HUSH_CMD_DONE;
 }
 
-static int import_scan(int top_fd, const char *path, struct import_names *names, unsigned depth);
+struct import_scan {
+    int top_fd;
+    struct import_names files, dirs; /* dirs: also those that were read already */
+};
 
 /* Files, and links to files as Kubernetes makes them; not what begins with "..", which is its own.
  */
-static int import_scan_entry(int top_fd, const char *path, const char *entry,
-                             struct import_names *names, unsigned depth)
+static int import_scan_entry(struct import_scan *scan, const char *dir, const char *entry)
 {
     char *name = NULL;
     struct stat st;
@@ -113,37 +114,37 @@ static int import_scan_entry(int top_fd, const char *path, const char *entry,
 
     if (strcmp(entry, ".") == 0 || strncmp(entry, "..", 2) == 0)
         return HUSH_CMD_DONE;
-    if (asprintf(&name, "%s%s%s", path, path[0] == '\0' ? "" : "/", entry) < 0)
+    if (asprintf(&name, "%s%s%s", dir, dir[0] == '\0' ? "" : "/", entry) < 0)
         return hush_cmd_fail(HUSH_CMD_FAILED, "out of memory");
-    if (fstatat(top_fd, name, &st, 0) == 0 && S_ISREG(st.st_mode))
-        return import_add_name(names, name)
-                   ? HUSH_CMD_DONE
-                   : hush_cmd_fail(HUSH_CMD_FAILED, "more than %d files", IMPORT_COUNT_MAX);
-    status = S_ISDIR(st.st_mode)
-                 ? import_scan(top_fd, name, names, depth + 1)
-                 : hush_cmd_fail(HUSH_CMD_FAILED, "%s: neither a file nor a directory", name);
+    if (strlen(name) <= HUSH_PATH_MAX && fstatat(scan->top_fd, name, &st, 0) == 0) {
+        if (S_ISREG(st.st_mode))
+            return import_add_name(&scan->files, name);
+        if (S_ISDIR(st.st_mode))
+            return import_add_name(&scan->dirs, name);
+    }
+    status = hush_cmd_fail(HUSH_CMD_FAILED, "%s: neither a file nor a directory", name);
     free(name);
     return status;
 }
 
-static int import_scan(int top_fd, const char *path, struct import_names *names, unsigned depth)
+static int import_scan_dir(struct import_scan *scan, const char *path)
 {
-    const int fd = openat(top_fd, path[0] == '\0' ? "." : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int fd =
+        openat(scan->top_fd, path[0] == '\0' ? "." : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
     int status = HUSH_CMD_DONE;
 
-    if (dir == NULL || depth > IMPORT_DEPTH_MAX) {
-        status = hush_cmd_fail(HUSH_CMD_FAILED, "%s: cannot read the directory, or it is too deep",
-                               path);
-        if (dir == NULL && fd >= 0)
+    if (dir == NULL) {
+        status = hush_cmd_fail(HUSH_CMD_FAILED, "%s: %m", path);
+        if (fd >= 0)
             (void)close(fd); /* was read only */
+        return status;
     }
     /* cppcheck-suppress readdirCalled ; one thread has this stream */
     while (status == HUSH_CMD_DONE && (entry = readdir(dir)) != NULL)
-        status = import_scan_entry(top_fd, path, entry->d_name, names, depth);
-    if (dir != NULL)
-        (void)closedir(dir); /* was read only */
+        status = import_scan_entry(scan, path, entry->d_name);
+    (void)closedir(dir); /* was read only */
     return status;
 }
 
@@ -167,18 +168,20 @@ static int import_file(struct import *import, int top_fd, const char *name)
 
 static int import_dir(struct import *import, int fd)
 {
-    struct import_names names = {0};
-    int status = import_scan(fd, "", &names, 0);
+    struct import_scan scan = {.top_fd = fd};
+    int status = import_scan_dir(&scan, "");
 
-    import->all = names.count;
-    for (size_t i = 0; status == HUSH_CMD_DONE && i < names.count; i++)
-        status = import_file(import, fd, names.names[i]);
-    import_names_done(&names);
+    for (size_t i = 0; status == HUSH_CMD_DONE && i < scan.dirs.count; i++)
+        status = import_scan_dir(&scan, scan.dirs.names[i]);
+    import->all = scan.files.count;
+    for (size_t i = 0; status == HUSH_CMD_DONE && i < scan.files.count; i++)
+        status = import_file(import, fd, scan.files.names[i]);
+    import_names_done(&scan.files);
+    import_names_done(&scan.dirs);
     return status;
 }
 
-/* -- Files that hold several
- * ------------------------------------------------------------------------- */
+/* -- Files that hold several ------------------------------------------------------------------- */
 
 static int import_fields(struct import *import, const struct hush_value *value)
 {
@@ -238,19 +241,21 @@ static int import_all(struct import *import, int fd, const char *path, const str
 int hush_store_import(struct hush_store_run *run)
 {
     const char *path = run->args->names[0];
-    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     struct import import = {.run = run};
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     struct stat st;
     int status;
 
     if (fd < 0 || fstat(fd, &st) != 0)
-        return hush_cmd_fail(errno == ENOENT ? HUSH_CMD_NOT_FOUND : HUSH_CMD_FAILED, "%s: %m",
-                             path);
-    if (!S_ISDIR(st.st_mode) && !ends_with(path, ".json") && !ends_with(path, ".env"))
-        return hush_cmd_fail(HUSH_CMD_USAGE,
-                             "%s: not a directory, and its name ends neither in .json nor in .env",
-                             path);
-    status = import_all(&import, fd, path, &st);
+        status =
+            hush_cmd_fail(errno == ENOENT ? HUSH_CMD_NOT_FOUND : HUSH_CMD_FAILED, "%s: %m", path);
+    else if (!S_ISDIR(st.st_mode) && !ends_with(path, ".json") && !ends_with(path, ".env"))
+        status = hush_cmd_fail(HUSH_CMD_USAGE,
+                               "%s: not a directory, and its name ends neither in .json nor in "
+                               ".env",
+                               path);
+    else
+        status = import_all(&import, fd, path, &st);
     if (status == HUSH_CMD_DONE)
         (void)printf("%zu secrets: %zu new or changed\n", import.done, import.changed);
     return status;

@@ -25,8 +25,7 @@ enum {
     VALUE_UUID_SIZE = 36,
 };
 
-/* -- Reading
- * --------------------------------------------------------------------------------------- */
+/* -- Reading ----------------------------------------------------------------------------------- */
 
 void hush_store_strip(struct hush_secret *value)
 {
@@ -96,8 +95,7 @@ static int value_from_file(struct hush_store_run *run, const char *file, struct 
     return hush_store_read(run, fd, file, HUSH_SECRET_SIZE_MAX, out);
 }
 
-/* -- The prompt
- * ------------------------------------------------------------------------------------ */
+/* -- The prompt -------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t prompt_signal;
 
@@ -178,8 +176,7 @@ static int value_from_prompt(struct hush_store_run *run, struct hush_secret **ou
     return status;
 }
 
-/* -- New values
- * ------------------------------------------------------------------------------------ */
+/* -- New values -------------------------------------------------------------------------------- */
 
 /* Letters and digits, each as likely as any other. */
 static bool generate_text(uint8_t *to, size_t size)

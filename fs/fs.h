@@ -198,7 +198,7 @@ struct hush_pass {
 enum { HUSH_PASSES = 4096, HUSH_RELOADS = 16 };
 
 enum { HUSH_BOUNCE_SIZE = 128 * 1024 }; /* the largest READ */
-enum { HUSH_DOTS = 4 }; /* files of .hushfs */
+enum { HUSH_DOTS = 4 };                 /* files of .hushfs */
 
 struct hush_fs {
     struct hush_session_user user; /* first: see session.h */

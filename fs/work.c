@@ -14,6 +14,7 @@
 #include "snapshot.h"
 #include "tree.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -371,6 +372,35 @@ static void run_fetch(struct hush_fs *fs, struct hush_job *job)
     fetch_finish(fs, job, status, &value);
 }
 
+bool hush_work_prefetches(const struct hush_instance *instance)
+{
+    return instance->config->prefetch &&
+           (instance->config->ops->flags & HUSH_ONE_SECRET_PER_READ) == 0;
+}
+
+/* Everything that dir lists and that is not there yet is fetched, folders are listed in turn. */
+static void prefetch(struct hush_fs *fs, struct hush_instance *instance, struct hush_node *dir)
+{
+    char path[PATH_MAX];
+
+    for (size_t i = 0; i < dir->listing->count; i++) {
+        const struct hush_listed *entry = &dir->listing->entries[i];
+        struct hush_node *below = NULL;
+        struct hush_item *item = NULL;
+
+        if (snprintf(path, sizeof(path), "%s/%s", dir->path, entry->name) >= (int)sizeof(path))
+            continue;
+        if ((entry->kinds & HUSH_IS_FOLDER) != 0)
+            below = hush_tree_path_node(fs, instance, path, HUSH_NODE_DIR, false);
+        if (entry->kinds == HUSH_IS_SECRET)
+            item = hush_item_get(fs, path, false);
+        if (below != NULL && below->listing == NULL)
+            (void)hush_work_list(fs, below);
+        if (item != NULL && item->current == NULL)
+            (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND);
+    }
+}
+
 static void list_finish(struct hush_fs *fs, struct hush_job *job, enum hush_status status,
                         struct hush_listing *l)
 {
@@ -382,6 +412,8 @@ static void list_finish(struct hush_fs *fs, struct hush_job *job, enum hush_stat
         return; /* only at the end of a worker */
     if (status == HUSH_OK) {
         hush_tree_listed(fs, dir, l, now_ns);
+        if (hush_work_prefetches(job->instance))
+            prefetch(fs, job->instance, dir);
     } else {
         dir->list_status = status;
         dir->list_retry_ns = now_ns + HUSH_NS_PER_S;

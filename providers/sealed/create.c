@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CREATE_KEY_TEXT_MAX = 16 << 10 };
+enum { CREATE_KEY_TEXT_MAX = 16 << 10, CREATE_KEY_JWE_MAX = 32 << 10 };
 
 static enum hush_status create_fail(struct hush_op *op, const char *path)
 {
@@ -23,8 +23,7 @@ static enum hush_status create_fail(struct hush_op *op, const char *path)
                      path);
 }
 
-/* -- The key --------------------------------------------------------------------------------------
- */
+/* -- The key ----------------------------------------------------------------------------------- */
 
 static enum hush_status create_sync_parent(struct hush_op *op, const char *path)
 {
@@ -53,21 +52,28 @@ static bool create_write_all(int fd, const char *bytes, size_t size)
     return true;
 }
 
+static bool create_fill(int fd, const struct hush_text *text, const struct stat *like)
+{
+    if (like != NULL && geteuid() == 0 && fchown(fd, like->st_uid, like->st_gid) != 0)
+        return false;
+    return fchmod(fd, like == NULL ? 0400 : (like->st_mode & 0640)) == 0 &&
+           create_write_all(fd, text->bytes, text->size) && fsync(fd) == 0;
+}
+
 /* The key's text in a file of its own, on the disk. */
 static bool create_write_text(const char *path, const struct hush_text *text,
                               const struct stat *like)
 {
-    cleanup_close int fd = -1;
+    bool good;
+    int fd;
 
     if (unlink(path) != 0 && errno != ENOENT)
         return false;
     fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400);
     if (fd < 0)
         return false;
-    if (like != NULL && geteuid() == 0 && fchown(fd, like->st_uid, like->st_gid) != 0)
-        return false;
-    return fchmod(fd, like == NULL ? 0400 : (like->st_mode & 0640)) == 0 &&
-           create_write_all(fd, text->bytes, text->size) && fsync(fd) == 0;
+    good = create_fill(fd, text, like);
+    return close(fd) == 0 && good;
 }
 
 enum hush_status hush_sealed_write_key(struct hush_op *op, const char *path,
@@ -124,7 +130,7 @@ enum hush_status hush_sealed_write_wrapped(const struct sealed_store *store, str
 
     if (status != HUSH_OK)
         return status;
-    hush_text_init(&file, 2 * CREATE_KEY_TEXT_MAX);
+    hush_text_init(&file, CREATE_KEY_JWE_MAX);
     if (stamp.size < SEALED_PASSPHRASE_MIN)
         status = hush_fail(op, HUSH_CONFIG,
                            "the passphrase in '%s' has less than %d bytes: whoever has the store "
@@ -142,8 +148,7 @@ enum hush_status hush_sealed_write_wrapped(const struct sealed_store *store, str
     return status;
 }
 
-/* -- The store
- * -------------------------------------------------------------------------------------- */
+/* -- The store --------------------------------------------------------------------------------- */
 
 /* The directories above path, as mkdir -p makes them. */
 static enum hush_status create_parents(struct hush_op *op, const char *path)

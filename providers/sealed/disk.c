@@ -83,8 +83,7 @@ int hush_sealed_open_store(struct hush_op *op, const char *store, enum hush_stat
     return -1;
 }
 
-/* -- Reading ------------------------------------------------------------------------------------
- */
+/* -- Reading ----------------------------------------------------------------------------------- */
 
 void hush_sealed_file_done(struct sealed_file *file)
 {
@@ -157,8 +156,7 @@ enum hush_status hush_sealed_read(struct hush_op *op, int dir_fd, const char *pa
     return status;
 }
 
-/* -- Writing ------------------------------------------------------------------------------------
- */
+/* -- Writing ----------------------------------------------------------------------------------- */
 
 static bool disk_write_all(int fd, const char *bytes, size_t size)
 {

@@ -151,7 +151,7 @@ bool hush_sealed_index_add(struct sealed_index *index, const char *name,
         return false;
     added.number = secret->current + 1;
     versions[0] = added;
-    if (kept > 0)
+    if (secret->versions != NULL)
         memcpy(versions + 1, secret->versions, kept * sizeof(*versions));
     free(secret->versions);
     secret->versions = versions;

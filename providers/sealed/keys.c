@@ -37,8 +37,7 @@ void hush_sealed_keys_done(struct sealed_keys *keys)
     *keys = (struct sealed_keys){0};
 }
 
-/* -- Files ---------------------------------------------------------------------------------------
- */
+/* -- Files ------------------------------------------------------------------------------------- */
 
 bool hush_sealed_key_path(const struct sealed_source *source, const char *file, char *out,
                           size_t size)
@@ -120,7 +119,7 @@ enum hush_status hush_sealed_passphrase(struct hush_op *op, const struct sealed_
     struct keys_text text = {0};
     enum hush_status status = keys_read(op, source, source->passphrase_file, &text);
 
-    if (status != HUSH_OK)
+    if (text.bytes == NULL)
         return status;
     if (text.bytes[text.size - 1] == '\n')
         text.size--;
@@ -130,8 +129,7 @@ enum hush_status hush_sealed_passphrase(struct hush_op *op, const struct sealed_
     return status;
 }
 
-/* -- Loading -------------------------------------------------------------------------------------
- */
+/* -- Loading ----------------------------------------------------------------------------------- */
 
 static enum hush_status keys_open_sealed(struct hush_op *op, const struct sealed_file *file,
                                          const struct hush_jwk_set *passphrase,
@@ -195,7 +193,7 @@ static enum hush_status keys_load(struct hush_op *op, struct sealed_keys *keys)
                                   ? keys_load_sealed(op, source, &text, &passphrase)
                                   : keys_read(op, source, keys_file(source), &text);
 
-    if (status != HUSH_OK)
+    if (text.bytes == NULL)
         return status;
     if (text.size > keys->room) {
         status = hush_fail(op, HUSH_CONFIG, "the key has %zu bytes", text.size);

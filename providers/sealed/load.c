@@ -28,8 +28,7 @@ void hush_sealed_version_path(const char *name, uint64_t number, bool pending, c
                    number); /* always fits */
 }
 
-/* -- The index ------------------------------------------------------------------------------------
- */
+/* -- The index --------------------------------------------------------------------------------- */
 
 /* The header must say what the payload says: a value of some secret could look like an index. */
 static bool load_is_index(const struct hush_jwe *jwe, const struct sealed_index *index)
@@ -66,12 +65,12 @@ static enum hush_status load_index_jwe(struct hush_op *op, const struct hush_jwe
     return status;
 }
 
-static enum hush_status load_index_file(struct hush_op *op, int dir_fd, const char *name,
-                                        const struct hush_jwk_set *keys, struct sealed_index **out,
+static enum hush_status load_index_file(struct hush_op *op, const struct sealed_access *at,
+                                        const char *name, struct sealed_index **out,
                                         struct sealed_file *file)
 {
     enum hush_status status =
-        hush_sealed_read(op, dir_fd, name, SEALED_INDEX_MAX / 3 * 4 + LOAD_HEADER_MAX, file);
+        hush_sealed_read(op, at->dir_fd, name, SEALED_INDEX_MAX / 3 * 4 + LOAD_HEADER_MAX, file);
     struct hush_jwe *jwe = NULL;
     char why[HUSH_DETAIL_MAX];
 
@@ -79,7 +78,7 @@ static enum hush_status load_index_file(struct hush_op *op, int dir_fd, const ch
         return status;
     status = hush_jwe_parse(op, file->bytes, file->size, &jwe);
     if (status == HUSH_OK)
-        status = load_index_jwe(op, jwe, keys, out);
+        status = load_index_jwe(op, jwe, at->keys, out);
     hush_jwe_free(jwe);
     if (status == HUSH_OK)
         return HUSH_OK;
@@ -88,17 +87,16 @@ static enum hush_status load_index_file(struct hush_op *op, int dir_fd, const ch
     return hush_fail(op, status, "%s in the store: %s", name, why);
 }
 
-enum hush_status hush_sealed_load_index(struct hush_op *op, int dir_fd,
-                                        const struct hush_jwk_set *keys, struct sealed_index **out,
-                                        struct sealed_file *file)
+enum hush_status hush_sealed_load_index(struct hush_op *op, const struct sealed_access *at,
+                                        struct sealed_index **out, struct sealed_file *file)
 {
-    enum hush_status status = load_index_file(op, dir_fd, SEALED_INDEX_FILE, keys, out, file);
+    enum hush_status status = load_index_file(op, at, SEALED_INDEX_FILE, out, file);
     char why[HUSH_DETAIL_MAX];
 
     if (status != HUSH_PROTOCOL && status != HUSH_AUTH && status != HUSH_NOT_FOUND)
         return status;
     memcpy(why, op->detail, sizeof(why));
-    if (load_index_file(op, dir_fd, SEALED_COPY_FILE, keys, out, file) == HUSH_OK) {
+    if (load_index_file(op, at, SEALED_COPY_FILE, out, file) == HUSH_OK) {
         op->detail[0] = '\0';
         return HUSH_OK;
     }
@@ -108,8 +106,7 @@ enum hush_status hush_sealed_load_index(struct hush_op *op, int dir_fd,
                      SEALED_INDEX_FILE);
 }
 
-/* -- Versions
- * --------------------------------------------------------------------------------------- */
+/* -- Versions ---------------------------------------------------------------------------------- */
 
 static enum hush_status load_check_header(struct hush_op *op, const struct hush_jwe *jwe,
                                           const char *name, const struct sealed_version *version)
@@ -149,8 +146,8 @@ static enum hush_status load_open_file(struct hush_op *op, int dir_fd, const cha
     status = hush_sealed_read(op, dir_fd, path, load_file_max(op), file);
     if (status != HUSH_NOT_FOUND)
         return status;
-    hush_sealed_version_path(name, number, true,
-                             path); /* its writer died, or is about to rename it */
+    /* Its writer died, or is about to rename it. */
+    hush_sealed_version_path(name, number, true, path);
     status = hush_sealed_read(op, dir_fd, path, load_file_max(op), file);
     hush_sealed_version_path(name, number, false, path);
     if (status == HUSH_NOT_FOUND)
@@ -176,22 +173,21 @@ static enum hush_status load_value(struct hush_op *op, const struct hush_jwe *jw
     return status;
 }
 
-enum hush_status hush_sealed_load_version(struct hush_op *op, int dir_fd,
-                                          const struct hush_jwk_set *keys, const char *name,
-                                          const struct sealed_version *version,
+enum hush_status hush_sealed_load_version(struct hush_op *op, const struct sealed_access *at,
+                                          const char *name, const struct sealed_version *version,
                                           struct hush_secret **out, size_t *which)
 {
     struct sealed_file file = {0};
     struct hush_jwe *jwe = NULL;
     char path[SEALED_PATH_MAX], why[HUSH_DETAIL_MAX];
-    enum hush_status status = load_open_file(op, dir_fd, name, version->number, path, &file);
+    enum hush_status status = load_open_file(op, at->dir_fd, name, version->number, path, &file);
 
     if (status == HUSH_OK)
         status = hush_jwe_parse(op, file.bytes, file.size, &jwe);
     if (status == HUSH_OK)
         status = load_check_header(op, jwe, name, version);
     if (status == HUSH_OK)
-        status = load_value(op, jwe, keys, out, which);
+        status = load_value(op, jwe, at->keys, out, which);
     hush_jwe_free(jwe);
     hush_sealed_file_done(&file);
     if (status != HUSH_PROTOCOL && status != HUSH_AUTH)
@@ -200,8 +196,7 @@ enum hush_status hush_sealed_load_version(struct hush_op *op, int dir_fd,
     return hush_fail(op, HUSH_PROTOCOL, "'%s' in the store: %s", path, why);
 }
 
-enum hush_status hush_sealed_check_newer(struct hush_op *op, int dir_fd,
-                                         const struct hush_jwk_set *keys,
+enum hush_status hush_sealed_check_newer(struct hush_op *op, const struct sealed_access *at,
                                          const struct sealed_secret *secret)
 {
     const struct sealed_version next = {.number = secret->current + 1};
@@ -210,10 +205,10 @@ enum hush_status hush_sealed_check_newer(struct hush_op *op, int dir_fd,
     enum hush_status status;
 
     hush_sealed_version_path(secret->name, next.number, false, path);
-    if (faccessat(dir_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+    if (faccessat(at->dir_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
         return HUSH_OK;
     memcpy(why, op->detail, sizeof(why));
-    status = hush_sealed_load_version(op, dir_fd, keys, secret->name, &next, &value, NULL);
+    status = hush_sealed_load_version(op, at, secret->name, &next, &value, NULL);
     hush_secret_unref(value);
     memcpy(op->detail, why, sizeof(why));
     if (status != HUSH_OK) /* something that only has its name */

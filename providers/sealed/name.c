@@ -96,10 +96,10 @@ static int name_digit(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-bool hush_sealed_name_from_text(const char *text, char *out)
+bool hush_sealed_name_from_text(const char *text, char *raw)
 {
     char again[SEALED_TEXT_MAX + 1];
-    char *to = out;
+    char *to = raw;
 
     if (strlen(text) > SEALED_TEXT_MAX)
         return false;
@@ -116,8 +116,8 @@ bool hush_sealed_name_from_text(const char *text, char *out)
         at += 2;
     }
     *to = '\0';
-    if (hush_sealed_name_fault(out) != NULL)
+    if (hush_sealed_name_fault(raw) != NULL)
         return false;
-    hush_sealed_name_text(out, again);
+    hush_sealed_name_text(raw, again);
     return strcmp(again, text) == 0;
 }

@@ -26,7 +26,7 @@ const char *hush_sealed_name_fault(const char *raw);
 void hush_sealed_name_text(const char *raw, char *out);
 void hush_sealed_name_path(const char *raw, char *out);
 
-/* The name that text stands for, to out (as large as text is). False: it stands for none. */
-bool hush_sealed_name_from_text(const char *text, char *out);
+/* The name that text stands for, to raw (as large as text is). False: it stands for none. */
+bool hush_sealed_name_from_text(const char *text, char *raw);
 
 #endif

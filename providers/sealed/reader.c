@@ -32,8 +32,7 @@ void hush_sealed_reader_done(struct sealed_reader *reader)
     *reader = (struct sealed_reader){0};
 }
 
-/* -- The index ------------------------------------------------------------------------------------
- */
+/* -- The index --------------------------------------------------------------------------------- */
 
 static struct sealed_stamp reader_stamp(int dir_fd, const char *name)
 {
@@ -99,7 +98,7 @@ static enum hush_status reader_load(struct sealed_reader *reader, struct hush_op
     enum hush_status status = hush_sealed_keys_get(op, &reader->keys, &keys, NULL);
 
     if (status == HUSH_OK)
-        status = hush_sealed_load_index(op, dir_fd, keys, &index, &file);
+        status = hush_sealed_load_index(op, &(struct sealed_access){dir_fd, keys}, &index, &file);
     if (status == HUSH_OK)
         status = reader_check_generation(reader, op, index);
     if (status == HUSH_OK) {
@@ -141,8 +140,7 @@ enum hush_status hush_sealed_reader_index(struct sealed_reader *reader, struct h
     return dir_fd < 0 ? status : reader_index(reader, op, dir_fd, out);
 }
 
-/* -- Values ---------------------------------------------------------------------------------------
- */
+/* -- Values ------------------------------------------------------------------------------------ */
 
 /* One look at a secret: what it was made from is kept, to tell whether it has changed. */
 struct reader_look {
@@ -161,7 +159,7 @@ static enum hush_status look_find(const struct reader_look *look, struct sealed_
     const struct sealed_secret *secret = hush_sealed_index_find(look->index, look->name);
     const struct sealed_version *version;
 
-    if (secret == NULL || secret->count == 0)
+    if (secret == NULL || secret->versions == NULL)
         return hush_fail(look->op, HUSH_NOT_FOUND, "the store has no secret '%s'", look->name);
     version =
         look->number == 0 ? &secret->versions[0] : hush_sealed_find_version(secret, look->number);
@@ -182,8 +180,10 @@ static enum hush_status look_for_newer(const struct reader_look *look)
 {
     const struct sealed_secret *secret = hush_sealed_index_find(look->index, look->name);
 
-    return secret == NULL ? HUSH_OK
-                          : hush_sealed_check_newer(look->op, look->dir_fd, look->keys, secret);
+    return secret == NULL
+               ? HUSH_OK
+               : hush_sealed_check_newer(look->op,
+                                         &(struct sealed_access){look->dir_fd, look->keys}, secret);
 }
 
 static enum hush_status look_at_value(const struct reader_look *look, struct sealed_value *value)
@@ -193,8 +193,9 @@ static enum hush_status look_at_value(const struct reader_look *look, struct sea
     if (status == HUSH_OK && look->if_not == value->version.number)
         value->unchanged = true;
     else if (status == HUSH_OK)
-        status = hush_sealed_load_version(look->op, look->dir_fd, look->keys, look->name,
-                                          &value->version, &value->secret, NULL);
+        status =
+            hush_sealed_load_version(look->op, &(struct sealed_access){look->dir_fd, look->keys},
+                                     look->name, &value->version, &value->secret, NULL);
     if ((status == HUSH_OK || status == HUSH_NOT_FOUND) && look->number == 0) {
         const enum hush_status newer = look_for_newer(look);
         status = newer != HUSH_OK ? newer : status;

@@ -76,25 +76,30 @@ __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_reader_get(struct sealed_reader *reader, struct hush_op *op, const char *name,
                        uint64_t number, uint64_t if_not, struct sealed_value *out);
 
-/* -- For store.c, too -----------------------------------------------------------------------------
- */
+/* -- For store.c, too -------------------------------------------------------------------------- */
+
+/* A store that is being looked at; all borrowed. */
+struct sealed_access {
+    int dir_fd;
+    const struct hush_jwk_set *keys;
+};
 
 /* The index, or its copy if it is damaged. file: the one that it is from; owned. */
 __attribute__((warn_unused_result)) enum hush_status
-hush_sealed_load_index(struct hush_op *op, int dir_fd, const struct hush_jwk_set *keys,
+hush_sealed_load_index(struct hush_op *op, const struct sealed_access *at,
                        struct sealed_index **out, struct sealed_file *file);
 
 /* One version's value, proved against its entry in the index (an id of "": any id). which (NULL
  * ok): the key that opened it. HUSH_PROTOCOL: it is not what the index means. */
 __attribute__((warn_unused_result)) enum hush_status
-hush_sealed_load_version(struct hush_op *op, int dir_fd, const struct hush_jwk_set *keys,
-                         const char *name, const struct sealed_version *version,
-                         struct hush_secret **out, size_t *which);
+hush_sealed_load_version(struct hush_op *op, const struct sealed_access *at, const char *name,
+                         const struct sealed_version *version, struct hush_secret **out,
+                         size_t *which);
 
 /* HUSH_PROTOCOL: there is a proved version newer than the current one, so the index is an old one.
  */
 __attribute__((warn_unused_result)) enum hush_status
-hush_sealed_check_newer(struct hush_op *op, int dir_fd, const struct hush_jwk_set *keys,
+hush_sealed_check_newer(struct hush_op *op, const struct sealed_access *at,
                         const struct sealed_secret *secret);
 
 /* "db/password/3.jwe", pending: "db/password/.3.jwe". out has SEALED_PATH_MAX bytes. */

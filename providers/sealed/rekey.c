@@ -51,7 +51,8 @@ static enum hush_status rekey_check(struct rekey *rekey, const char *name,
 {
     struct hush_secret *value = NULL;
     const enum hush_status status = hush_sealed_load_version(
-        rekey->op, rekey->store->dir_fd, rekey->store->keys, name, version, &value, NULL);
+        rekey->op, &(struct sealed_access){rekey->store->dir_fd, rekey->store->keys}, name, version,
+        &value, NULL);
 
     hush_secret_unref(value);
     rekey->all++;
@@ -88,7 +89,8 @@ static enum hush_status rekey_version(struct rekey *rekey, const char *name,
     struct hush_secret *value = NULL;
     size_t which = 0;
     enum hush_status status = hush_sealed_load_version(
-        rekey->op, rekey->store->dir_fd, rekey->store->keys, name, version, &value, &which);
+        rekey->op, &(struct sealed_access){rekey->store->dir_fd, rekey->store->keys}, name, version,
+        &value, &which);
 
     if (status == HUSH_OK && which != 0)
         status = rekey_replace(rekey, name, version, value);

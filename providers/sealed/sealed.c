@@ -81,8 +81,7 @@ static enum hush_status sealed_fetch(struct hush_provider *self, struct hush_op 
     return HUSH_OK;
 }
 
-/* -- Listing --------------------------------------------------------------------------------------
- */
+/* -- Listing ----------------------------------------------------------------------------------- */
 
 struct sealed_listing {
     hush_emit_fn *emit;

@@ -30,8 +30,7 @@ static enum hush_status store_no_memory(struct hush_op *op)
     return hush_fail(op, HUSH_NO_MEMORY, "no memory for the store");
 }
 
-/* -- Open and close -------------------------------------------------------------------------------
- */
+/* -- Open and close ---------------------------------------------------------------------------- */
 
 static enum hush_status store_lock(struct sealed_store *store, struct hush_op *op)
 {
@@ -62,7 +61,8 @@ static enum hush_status store_load(struct sealed_store *store, struct hush_op *o
     status = hush_sealed_keys_get(op, &keys, &store->keys, NULL);
     hush_sealed_keys_done(&keys);
     if (status == HUSH_OK)
-        status = hush_sealed_load_index(op, store->dir_fd, store->keys, &store->index, &file);
+        status = hush_sealed_load_index(op, &(struct sealed_access){store->dir_fd, store->keys},
+                                        &store->index, &file);
     hush_sealed_file_done(&file);
     if (status == HUSH_OK)
         store->keep = store->index->keep;
@@ -145,8 +145,7 @@ void hush_sealed_store_keep(struct sealed_store *store, uint32_t keep)
     store->keep = keep;
 }
 
-/* -- Files
- * ------------------------------------------------------------------------------------------ */
+/* -- Files ------------------------------------------------------------------------------------- */
 
 enum hush_status hush_sealed_write_version(const struct sealed_store *store, struct hush_op *op,
                                            const char *name, const struct sealed_version *version,
@@ -243,8 +242,7 @@ enum hush_status hush_sealed_write_index(struct sealed_store *store, struct hush
     return status;
 }
 
-/* -- Staging and committing
- * --------------------------------------------------------------------------- */
+/* -- Staging and committing -------------------------------------------------------------------- */
 
 /* A pending file that the index names gets its name. Where that fails readers find it all the same.
  */
@@ -326,8 +324,8 @@ static enum hush_status store_stage(struct sealed_store *store, struct hush_op *
     if (store_is_staged(store, name))
         return hush_fail(op, HUSH_CONFIG, "'%s' comes twice", name);
     if (secret != NULL) {
-        const enum hush_status status =
-            hush_sealed_check_newer(op, store->dir_fd, store->keys, secret);
+        const enum hush_status status = hush_sealed_check_newer(
+            op, &(struct sealed_access){store->dir_fd, store->keys}, secret);
         if (status != HUSH_OK)
             return status;
         store_finish_other(store, op, secret);
@@ -421,8 +419,7 @@ enum hush_status hush_sealed_store_commit(struct sealed_store *store, struct hus
     return status;
 }
 
-/* -- The rest
- * ----------------------------------------------------------------------------------------- */
+/* -- The rest ---------------------------------------------------------------------------------- */
 
 enum hush_status hush_sealed_store_get(const struct sealed_store *store, struct hush_op *op,
                                        const char *name, struct hush_secret **out)
@@ -431,8 +428,8 @@ enum hush_status hush_sealed_store_get(const struct sealed_store *store, struct 
 
     if (secret == NULL || !hush_sealed_is_live(secret))
         return hush_fail(op, HUSH_NOT_FOUND, "the store has no secret '%s'", name);
-    return hush_sealed_load_version(op, store->dir_fd, store->keys, name, &secret->versions[0], out,
-                                    NULL);
+    return hush_sealed_load_version(op, &(struct sealed_access){store->dir_fd, store->keys}, name,
+                                    &secret->versions[0], out, NULL);
 }
 
 enum hush_status hush_sealed_store_drop(struct sealed_store *store, struct hush_op *op,

@@ -23,8 +23,7 @@
 
 struct sealed_store;
 
-/* -- Making one (create.c)
- * -------------------------------------------------------------------------- */
+/* -- Making one (create.c) --------------------------------------------------------------------- */
 
 struct sealed_create {
     uint32_t keep;
@@ -41,8 +40,7 @@ __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_create(struct hush_op *op, const struct sealed_source *source,
                    const struct sealed_create *how);
 
-/* -- Changing it
- * ------------------------------------------------------------------------------------ */
+/* -- Changing it ------------------------------------------------------------------------------- */
 
 /* source's strings are borrowed. Waits for another writer as long as op allows. */
 __attribute__((warn_unused_result)) enum hush_status
@@ -82,8 +80,7 @@ hush_sealed_store_drop(struct sealed_store *store, struct hush_op *op, const cha
 __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_store_purge(struct sealed_store *store, struct hush_op *op, const char *name);
 
-/* -- Another key (rekey.c)
- * --------------------------------------------------------------------------- */
+/* -- Another key (rekey.c) --------------------------------------------------------------------- */
 
 struct sealed_rekey {
     const char *passphrase_file; /* the new passphrase, for a store with one; NULL: the same */

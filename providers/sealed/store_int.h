@@ -43,8 +43,7 @@ hush_sealed_write_version(const struct sealed_store *store, struct hush_op *op, 
  * on an index that was put back), unless the secret was purged. */
 void hush_sealed_prune(const struct sealed_store *store, const char *name);
 
-/* -- The key on the disk (create.c)
- * ------------------------------------------------------------------ */
+/* -- The key on the disk (create.c) ------------------------------------------------------------ */
 
 enum { SEALED_PASSPHRASE_MIN = 16 };
 

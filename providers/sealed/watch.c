@@ -34,8 +34,7 @@ struct watch {
     struct sealed_index *index; /* as it was reported last; NULL: unknown */
 };
 
-/* -- Reports -------------------------------------------------------------------------------------
- */
+/* -- Reports ----------------------------------------------------------------------------------- */
 
 /* A name came or went: so did, perhaps, the folders that it is in. */
 static void watch_report_name(const struct watch *w, const char *name)
@@ -95,8 +94,7 @@ static void watch_look(struct watch *w)
     w->index = index;
 }
 
-/* -- Events --------------------------------------------------------------------------------------
- */
+/* -- Events ------------------------------------------------------------------------------------ */
 
 /* Read what is there. True: the index may be another one. *restart: the directory is. */
 static bool watch_events(int fd, bool *restart)

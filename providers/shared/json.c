@@ -239,7 +239,7 @@ static enum hush_status json_check(struct hush_op *op, const char *text, size_t 
 enum hush_status hush_json_load(struct hush_op *op, const char *text, size_t size, json_t **out)
 {
     enum hush_status status = json_check(op, text, size);
-    json_error_t error;
+    json_error_t error = {0};
     json_t *object;
 
     if (status != HUSH_OK)
@@ -257,7 +257,7 @@ enum hush_status hush_json_fields(struct hush_op *op, const struct hush_secret *
     const char *bytes = (const char *)hush_secret_bytes(text);
     const size_t size = hush_secret_size(text);
     struct hush_value made = {0};
-    json_t *object;
+    json_t *object = NULL;
     enum hush_status status = hush_json_load(op, bytes, size, &object);
 
     if (status != HUSH_OK)

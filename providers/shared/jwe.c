@@ -77,8 +77,7 @@ void hush_jwe_cfg_done(jose_cfg_t **cfg)
         jose_cfg_decref(*cfg);
 }
 
-/* -- Taking apart -------------------------------------------------------------------------------
- */
+/* -- Taking apart ------------------------------------------------------------------------------ */
 
 static bool jwe_is_base64url(const char *text, size_t size)
 {
@@ -258,8 +257,7 @@ const struct hush_jtree *hush_jwe_header(const struct hush_jwe *jwe)
     return (const struct hush_jtree *)(const void *)jwe->header;
 }
 
-/* -- Streams ------------------------------------------------------------------------------------
- */
+/* -- Streams ----------------------------------------------------------------------------------- */
 
 /* The end of a chain of libjose's: bytes in place. It lives on the stack, so nothing frees it. */
 struct jwe_sink {
@@ -290,8 +288,7 @@ void hush_jwe_io_free(jose_io_t *io)
     (void)io; /* on the stack */
 }
 
-/* -- Opening ------------------------------------------------------------------------------------
- */
+/* -- Opening ----------------------------------------------------------------------------------- */
 
 /* Is key of the kind that alg is for? (libjose would take any key's bytes for a passphrase.) */
 static bool jwe_fits(const char *alg, const json_t *key)

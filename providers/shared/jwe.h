@@ -25,8 +25,7 @@
 #include "jtree.h"
 #include "provider.h"
 
-/* -- Keys (jwk.c) --------------------------------------------------------------------------------
- */
+/* -- Keys (jwk.c) ------------------------------------------------------------------------------ */
 
 /* One or more keys: the first one seals, any of them opens. */
 struct hush_jwk_set;
@@ -56,8 +55,7 @@ void hush_jwk_free(struct hush_jwk_set *keys); /* NULL ok */
 /* As text: one key as a JWK, more as a set. Failure sticks in text, see text.h. */
 void hush_jwk_write(const struct hush_jwk_set *keys, struct hush_text *text);
 
-/* -- Messages -------------------------------------------------------------------------------------
- */
+/* -- Messages ---------------------------------------------------------------------------------- */
 
 struct hush_jwe;
 

@@ -48,8 +48,11 @@ static enum hush_status jwk_wrap(struct hush_op *op, json_t *array, struct hush_
 {
     struct hush_jwk_set *keys = malloc(sizeof(*keys));
 
-    if (keys == NULL || array == NULL) {
+    if (keys == NULL) {
         json_decref(array);
+        return jwk_no_memory(op);
+    }
+    if (array == NULL) {
         free(keys);
         return jwk_no_memory(op);
     }
@@ -58,8 +61,7 @@ static enum hush_status jwk_wrap(struct hush_op *op, json_t *array, struct hush_
     return HUSH_OK;
 }
 
-/* -- Reading ------------------------------------------------------------------------------------
- */
+/* -- Reading ----------------------------------------------------------------------------------- */
 
 /* NULL: key is one that we can use. */
 static const char *jwk_fault(const json_t *key)
@@ -126,8 +128,7 @@ enum hush_status hush_jwk_from_passphrase(struct hush_op *op, const char *bytes,
     return jwk_wrap(op, json_pack("[o]", text), out);
 }
 
-/* -- Making -------------------------------------------------------------------------------------
- */
+/* -- Making ------------------------------------------------------------------------------------ */
 
 enum hush_status hush_jwk_generate(struct hush_op *op, struct hush_jwk_set **out)
 {

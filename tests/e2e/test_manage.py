@@ -28,8 +28,16 @@ class Mount:
         self.config = write(path / "c", self.text)
         result = run("mount", "-c", self.config, *options)
         assert result.status == DONE, result
-        status = json.loads(run("status", "--json", self.path).out)
+        assert gone(self.no_mover_yet)
+        status = self.status()
         self.pids = [status["keeper_pid"], status["worker_pid"], status["mover_pid"]]
+
+    def status(self):
+        return json.loads(run("status", "--json", self.path).out)
+
+    def no_mover_yet(self):
+        """It introduces itself a little after the mount answers; until then its pid is 0."""
+        return self.status()["mover_pid"] == 0
 
     def is_mounted(self):
         with open("/proc/self/mountinfo", encoding="utf-8") as lines:
@@ -49,6 +57,7 @@ class Mount:
 
     def kill(self, number, *pids):
         for pid in pids:
+            assert pid > 1  # 0 would be our own process group
             try:
                 os.kill(pid, number)
             except ProcessLookupError:

@@ -507,3 +507,17 @@ def test_run_as_others_wait_no_longer(backend):
     m.expect_log("s/slow")
     result, seconds = timed(lambda: outcome(lambda: run_as(NOBODY, NOBODY, [], lambda: harness.read(m / "slow"))))
     assert result == "ETIMEDOUT" and 0.95 < seconds < 1.6 * SLACK
+
+
+def test_prefetch(backend):
+    """Everything that is listed is fetched at start, once, with nobody asking; a hung one stops no other."""
+    m = backend(
+        {"a": content(1), "slow": b"x", "slow.hang": b"", "dir/b": content(2), "dir/deep/c": content(3)},
+        prefetch="yes",
+    )
+    m.expect_log("s/slow")
+    names = ("a", "dir/b", "dir/deep/c")
+    wait_for(lambda: all(m.calls("fetch", n) for n in names), 5, "the prefetch")
+    for i, name in enumerate(names):
+        assert version_of(harness.read(m / name)) == i + 1
+        assert len(m.calls("fetch", name)) == 1

@@ -93,8 +93,7 @@ static enum hush_status unseal(const struct hush_jwk_set *keys, const char *text
     return status;
 }
 
-/* -- There and back ------------------------------------------------------------------------------
- */
+/* -- There and back ---------------------------------------------------------------------------- */
 
 static void round_trip(const char *key, size_t size)
 {
@@ -208,8 +207,7 @@ static void a_passphrase_opens(void **state)
     assert_int_equal(hush_jwk_from_passphrase(&op, "a\0b", 3, &bad), HUSH_CONFIG);
 }
 
-/* -- What is not whole
- * ----------------------------------------------------------------------------- */
+/* -- What is not whole ------------------------------------------------------------------------- */
 
 /* Every bit of every byte, every length: never the value, and always a reason. */
 static void no_bit_may_be_another_one(const char *key)
@@ -325,8 +323,7 @@ static void what_is_no_key_is_refused(void **state)
     }
 }
 
-/* -- Nothing stays
- * ----------------------------------------------------------------------------------- */
+/* -- Nothing stays ----------------------------------------------------------------------------- */
 
 /* Letters, each different from what stands in this program. */
 static unsigned char needle(size_t position)

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { ARENA_SIZE = 4 << 20, PATH_SIZE = 160, NEEDLE_SIZE = 64, OP_MS = 5000 };
+enum { ARENA_SIZE = 4 << 20, PATH_SIZE = 160, NEEDLE_SIZE = 64, OP_MS = 60000 };
 
 struct fixture {
     char dir[32], store[64], key[64], passphrase[64];
@@ -63,8 +63,7 @@ static char *in_store(const struct fixture *f, const char *name, char path[PATH_
     return path;
 }
 
-/* -- A store and a provider
- * ------------------------------------------------------------------------ */
+/* -- A store and a provider -------------------------------------------------------------------- */
 
 static void set_option(struct hush_provider *provider, const char *name, const char *value)
 {
@@ -196,8 +195,7 @@ static void expect_failure(struct fixture *f, const char *name, const char *vers
         fail_msg("'%s' has not '%s'", f->op.detail, part);
 }
 
-/* -- Versions
- * ---------------------------------------------------------------------------------------- */
+/* -- Versions ---------------------------------------------------------------------------------- */
 
 static void versions_come_and_go(void **state)
 {
@@ -292,8 +290,7 @@ static void what_a_dead_writer_left_is_finished(void **state)
     expect(f, "a", "3", "three");
 }
 
-/* -- What is refused
- * --------------------------------------------------------------------------------- */
+/* -- What is refused --------------------------------------------------------------------------- */
 
 static void an_older_index_is_refused(void **state)
 {
@@ -381,8 +378,7 @@ static void a_damaged_index_has_a_copy(void **state)
     expect_failure(f, "a", "", HUSH_PROTOCOL, ".index.jwe");
 }
 
-/* -- Keys
- * -------------------------------------------------------------------------------------------- */
+/* -- Keys -------------------------------------------------------------------------------------- */
 
 static void a_new_key_is_seen_at_once(void **state)
 {
@@ -513,8 +509,7 @@ static void nothing_is_made_over_what_is_there(void **state)
     assert_int_not_equal(access(f->key, F_OK), 0);
 }
 
-/* -- Watching, memory
- * -------------------------------------------------------------------------------- */
+/* -- Watching, memory -------------------------------------------------------------------------- */
 
 struct watcher {
     struct fixture *f;

@@ -172,10 +172,7 @@ static bool item_fetched(struct hush_fs *fs, struct hush_item *item, struct hush
 
     item->kinds |= HUSH_IS_SECRET;
     if (newest != NULL && (value->unchanged || hush_snapshot_same(newest, value))) {
-        newest->record->fetched_ns = now_ns;
-        newest->record->ttl_ms = value->meta.ttl_ms;
-        if (!value->unchanged)
-            newest->record->latest = value->meta.version;
+        hush_snapshot_confirm(fs, newest, value, now_ns);
         hush_value_clear(value);
         return false;
     }

@@ -95,6 +95,7 @@ struct hush_item {
     char *detail;                  /* why; NULL: nothing to say */
     time_t mtime_s;                /* of the newest version shown so far */
     bool again;                    /* reported as changed while it was being fetched */
+    bool pinned;                   /* the loop is about to wait for it */
     struct hush_job *job;
     struct hush_request *waiters;
     UT_hash_handle hh;

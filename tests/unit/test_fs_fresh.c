@@ -226,6 +226,25 @@ static void test_nothing_beyond_its_end(void **state)
     assert_string_equal(kernel_cat(k, TID, "s/db"), "EHOSTDOWN");
 }
 
+/* Each answer says anew until when, also one that says that nothing has changed. */
+static void test_end_moves(void **state)
+{
+    struct kernel *k = *state;
+    uint64_t ino;
+
+    backend_put(k, "s/db", "one");
+    backend_control(k, "s/db", ".not_after", "15");
+    kernel_start(k, CONFIG_S "ttl = 10\n");
+    ino = kernel_ino(k, "s/db");
+    kernel_advance_ms(k, SECONDS(10));
+    assert_int_equal(kernel_ino(k, "s/db"), ino);
+    backend_control(k, "s/db", ".error", "UNAVAILABLE");
+    kernel_advance_ms(k, SECONDS(9));
+    (void)usleep(1100000); /* the timer has looked */
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "one");
+    assert_int_equal(kernel_ino(k, "s/db"), ino);
+}
+
 static void test_stale_can_be_seen(void **state)
 {
     struct kernel *k = *state;
@@ -367,6 +386,7 @@ int main(void)
         KERNEL_TEST(test_refusal_is_remembered),
         KERNEL_TEST(test_ttl_of_the_backend),
         KERNEL_TEST(test_nothing_beyond_its_end),
+        KERNEL_TEST(test_end_moves),
         KERNEL_TEST(test_stale_can_be_seen),
         KERNEL_TEST(test_pauses_grow),
         KERNEL_TEST(test_pauses_without_a_value),

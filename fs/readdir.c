@@ -111,7 +111,7 @@ static int fill_directory(struct hush_fs *fs, struct fill *f, uint64_t ino, uint
         l = h != NULL ? h->listing : dir->listing;
     if (l == NULL && dir->kind != HUSH_NODE_VERSION && ino != HUSH_INO_CONTROL)
         return EIO; /* never an empty listing for a failure */
-    for (off_t i = offset > 0 ? offset : 0; i < DOTS; i++)
+    for (off_t i = offset; i < DOTS; i++)
         if (!fill_add(f, dots[i], dir->ino, true, i + 1))
             return 0;
     if (l != NULL)
@@ -135,7 +135,7 @@ void hush_ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
         return;
     }
     pthread_mutex_lock(&fs->lock);
-    err = fill_directory(fs, &f, ino, fi->fh, offset);
+    err = fill_directory(fs, &f, ino, fi->fh, offset > 0 ? offset : 0);
     pthread_mutex_unlock(&fs->lock);
     if (err != 0)
         fuse_reply_err(req, err);

@@ -144,7 +144,7 @@ void hush_ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
         return;
     }
     pthread_mutex_lock(&fs->lock);
-    err = fill_directory(fs, &f, ino, fi->fh, offset);
+    err = fill_directory(fs, &f, ino, fi->fh, offset > 0 ? offset : 0);
     pthread_mutex_unlock(&fs->lock);
     if (err != 0)
         fuse_reply_err(req, err);

@@ -239,11 +239,6 @@ void hush_snapshot_confirm(struct hush_fs *fs, struct hush_snapshot *s,
     r->config = atomic_load(&fs->state->config_generation);
 }
 
-bool hush_snapshot_is_of_now(const struct hush_fs *fs, const struct hush_snapshot *s)
-{
-    return s->record->config == atomic_load(&fs->state->config_generation);
-}
-
 bool hush_snapshot_same(const struct hush_snapshot *s, const struct hush_value *value)
 {
     if (!hush_secret_equal(s->value.secret, value->secret) ||

@@ -61,10 +61,6 @@ bool hush_snapshot_alive(const struct hush_snapshot *s);
 void hush_snapshot_confirm(struct hush_fs *fs, struct hush_snapshot *s,
                            const struct hush_value *value, uint64_t now_ns);
 
-/* May the backend be asked whether it is unchanged? Another configuration may make other bytes of
- * the same version. */
-bool hush_snapshot_is_of_now(const struct hush_fs *fs, const struct hush_snapshot *s);
-
 /* Same bytes, same fields? */
 bool hush_snapshot_same(const struct hush_snapshot *s, const struct hush_value *value);
 

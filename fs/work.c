@@ -146,8 +146,9 @@ static bool fetch_prepare(struct hush_fs *fs, const struct hush_job *job, struct
     memset(f, 0, sizeof(*f));
     if (!hush_item_ref(item, &f->ref))
         return false;
-    if (newest != NULL && (can & HUSH_HAS_UNCHANGED) != 0 && (job->flags & HUSH_WORK_WHOLE) == 0 &&
-        hush_snapshot_is_of_now(fs, newest))
+    /* Another configuration may make other bytes of the same version. */
+    if (newest != NULL && newest->record->config == atomic_load(&fs->state->config_generation) &&
+        (can & HUSH_HAS_UNCHANGED) != 0 && (job->flags & HUSH_WORK_WHOLE) == 0)
         f->if_not = newest->record->latest;
     f->params = hush_config_params(fs->config, item->path);
     f->directory = item->settings.as == HUSH_AS_DIRECTORY;

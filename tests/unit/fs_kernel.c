@@ -240,6 +240,17 @@ uint64_t kernel_send(struct kernel *k, uint32_t opcode, uint64_t ino, uint32_t t
     return in.unique;
 }
 
+/* What the keeper does. */
+static void restart(struct kernel *k)
+{
+    k->deaths++;
+    k->shared->steps = 0;
+    k->shared->state.suspicion = HUSH_SUSPECT_KILLED;
+    while (pump(k, 0))
+        continue;
+    kernel_start(k, k->keeper);
+}
+
 const struct kernel_reply *kernel_wait(struct kernel *k, uint64_t unique)
 {
     struct kernel_reply **slot = slot_of(k, unique);
@@ -251,8 +262,11 @@ const struct kernel_reply *kernel_wait(struct kernel *k, uint64_t unique)
             continue;
         if (ms >= PATIENCE_MS)
             fail_msg("request %d is not answered", (int)unique);
-        if (k->worker != 0 && (status = worker_reap(k, 0)) >= 0)
+        if (k->worker == 0 || (status = worker_reap(k, 0)) < 0)
+            continue;
+        if (status != 128 + SIGKILL || k->keeper == NULL)
             fail_msg("the worker ended: %d", status);
+        restart(k);
     }
     return *slot;
 }

@@ -36,6 +36,8 @@ enum {
 
 struct kernel_shared {
     _Atomic uint64_t now_ns;
+    _Atomic uint32_t steps; /* test_fs_race.c's */
+    bool slow;
     struct hush_state state;
 };
 
@@ -54,7 +56,9 @@ struct kernel {
     pid_t worker;                 /* 0: none */
     char dir[64];                 /* @ in configurations */
     const char *mount;            /* more keys of [mount], or NULL */
-    uint64_t unique;              /* of the last request */
+    const char *keeper; /* a worker that is killed is replaced, with this configuration; or NULL */
+    unsigned deaths;
+    uint64_t unique; /* of the last request */
     struct kernel_reply *replies[REQUESTS];
     struct hush_move_packet moves[MOVES]; /* all that the mover was told */
     size_t moved, taken;

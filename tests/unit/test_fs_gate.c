@@ -219,6 +219,26 @@ static void test_reader_after_an_interrupted_one(void **state)
     assert_string_equal(kernel_cat(k, OTHER, "s/db"), "one");
 }
 
+/* The reader is killed before his request is read: libfuse tells so as soon as it has to wait. */
+static void test_early_interrupt(void **state)
+{
+    struct kernel *k = *state;
+    uint64_t dir, stat;
+    struct fuse_entry_out out;
+
+    backend_put(k, "s/db", "one");
+    hang(k, "s/db");
+    kernel_start(k, CONFIG_S);
+    dir = kernel_ino(k, "s");
+    assert_int_equal(kernel_lookup(k, TID, dir, "db", &out), 0);
+    kernel_interrupt(k, k->unique + 4); /* its own is the one between */
+    stat = kernel_send_getattr(k, TID, out.nodeid);
+    assert_int_equal(kernel_wait(k, stat)->error, EINTR);
+    assert_int_equal(backend_calls(k, "s", NULL), 0);
+    let_go(k, "s/db");
+    assert_string_equal(kernel_cat(k, OTHER, "s/db"), "one");
+}
+
 /* An INTERRUPT may come for a request that never waited, or twice: nothing happens. */
 static void test_late_interrupt(void **state)
 {
@@ -266,6 +286,7 @@ int main(void)
         KERNEL_TEST(test_interrupt),
         KERNEL_TEST(test_interrupted_call_has_no_outcome),
         KERNEL_TEST(test_reader_after_an_interrupted_one),
+        KERNEL_TEST(test_early_interrupt),
         KERNEL_TEST(test_late_interrupt),
         KERNEL_TEST(test_end_while_waiting),
     };

@@ -35,30 +35,29 @@ static void test_gate(void **state)
 {
     /* clang-format off */
     static const struct {
-        bool has;
+        bool has, waited;
         enum hush_status status;
         unsigned retry_s, now_s;
-        bool waited;
         enum hush_gate gate;
     } rows[] = {
-        /* value, last outcome,  retry, now, waited */
-        {true,  HUSH_OK,          0,   100, false, HUSH_GATE_FRESH},
-        {true,  HUSH_OK,          0,   109, false, HUSH_GATE_FRESH},
-        {true,  HUSH_OK,          0,   110, false, HUSH_GATE_ASK},
-        {true,  HUSH_UNAVAILABLE, 200, 109, false, HUSH_GATE_FRESH},
-        {true,  HUSH_UNAVAILABLE, 115, 112, false, HUSH_GATE_STALE},
-        {true,  HUSH_UNAVAILABLE, 115, 115, false, HUSH_GATE_ASK},
-        {true,  HUSH_UNAVAILABLE, 200, 129, false, HUSH_GATE_STALE},
-        {true,  HUSH_UNAVAILABLE, 200, 130, false, HUSH_GATE_FAIL},
-        {true,  HUSH_UNAVAILABLE, 0,   112, true,  HUSH_GATE_STALE},
-        {true,  HUSH_UNAVAILABLE, 0,   130, true,  HUSH_GATE_FAIL},
-        {true,  HUSH_OK,          0,   110, true,  HUSH_GATE_FRESH}, /* ttl 0, or just ended */
-        {true,  HUSH_DENIED,      200, 112, false, HUSH_GATE_FAIL},
-        {false, HUSH_OK,          0,   100, false, HUSH_GATE_ASK},
-        {false, HUSH_NOT_FOUND,   105, 104, false, HUSH_GATE_FAIL},
-        {false, HUSH_NOT_FOUND,   105, 105, false, HUSH_GATE_ASK},
-        {false, HUSH_UNAVAILABLE, 105, 104, false, HUSH_GATE_FAIL},
-        {false, HUSH_UNAVAILABLE, 0,   104, true,  HUSH_GATE_FAIL},
+        /* value, waited, last outcome,  retry, now */
+        {true,  false, HUSH_OK,          0,   100, HUSH_GATE_FRESH},
+        {true,  false, HUSH_OK,          0,   109, HUSH_GATE_FRESH},
+        {true,  false, HUSH_OK,          0,   110, HUSH_GATE_ASK},
+        {true,  false, HUSH_UNAVAILABLE, 200, 109, HUSH_GATE_FRESH},
+        {true,  false, HUSH_UNAVAILABLE, 115, 112, HUSH_GATE_STALE},
+        {true,  false, HUSH_UNAVAILABLE, 115, 115, HUSH_GATE_ASK},
+        {true,  false, HUSH_UNAVAILABLE, 200, 129, HUSH_GATE_STALE},
+        {true,  false, HUSH_UNAVAILABLE, 200, 130, HUSH_GATE_FAIL},
+        {true,  true,  HUSH_UNAVAILABLE, 0,   112, HUSH_GATE_STALE},
+        {true,  true,  HUSH_UNAVAILABLE, 0,   130, HUSH_GATE_FAIL},
+        {true,  true,  HUSH_OK,          0,   110, HUSH_GATE_FRESH}, /* ttl 0, or just ended */
+        {true,  false, HUSH_DENIED,      200, 112, HUSH_GATE_FAIL},
+        {false, false, HUSH_OK,          0,   100, HUSH_GATE_ASK},
+        {false, false, HUSH_NOT_FOUND,   105, 104, HUSH_GATE_FAIL},
+        {false, false, HUSH_NOT_FOUND,   105, 105, HUSH_GATE_ASK},
+        {false, false, HUSH_UNAVAILABLE, 105, 104, HUSH_GATE_FAIL},
+        {false, true,  HUSH_UNAVAILABLE, 0,   104, HUSH_GATE_FAIL},
     };
     /* clang-format on */
     struct fixture f;

@@ -172,6 +172,22 @@ static void test_hung_listing(void **state)
     assert_int_equal(backend_calls(k, "s", "list "), 1); /* it went on without a reader */
 }
 
+/* prefetch = yes: everything is there before anybody asks. */
+static void test_prefetch(void **state)
+{
+    struct kernel *k = *state;
+
+    backend_put(k, "s/dir/sub/db", "one");
+    backend_put(k, "s/db", "two");
+    kernel_start(k, CONFIG_S "prefetch = yes\n");
+    backend_await(k, "s", "fetch db", 1);
+    backend_await(k, "s", "fetch dir/sub/db", 1);
+    assert_string_equal(kernel_cat(k, TID, "s/dir/sub/db"), "one");
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "two");
+    assert_string_equal(kernel_ls(k, TID, "s/dir/sub"), "db");
+    assert_int_equal(backend_calls(k, "s", NULL), 5); /* three lists, two fetches */
+}
+
 /* -- Folders that cannot be listed: nobody may say what they are, so a walk goes on through them
  * --- */
 
@@ -238,12 +254,19 @@ static void test_kinds_change(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        KERNEL_TEST(test_listing),       KERNEL_TEST(test_empty_listing),
-        KERNEL_TEST(test_long_listing),  KERNEL_TEST(test_open_directory),
-        KERNEL_TEST(test_age),           KERNEL_TEST(test_kernel_keeps),
-        KERNEL_TEST(test_failures),      KERNEL_TEST(test_hung_listing),
-        KERNEL_TEST(test_unlisted),      KERNEL_TEST(test_listing_refused),
-        KERNEL_TEST(test_listing_fails), KERNEL_TEST(test_kinds_change),
+        KERNEL_TEST(test_listing),
+        KERNEL_TEST(test_empty_listing),
+        KERNEL_TEST(test_long_listing),
+        KERNEL_TEST(test_open_directory),
+        KERNEL_TEST(test_age),
+        KERNEL_TEST(test_kernel_keeps),
+        KERNEL_TEST(test_failures),
+        KERNEL_TEST(test_hung_listing),
+        KERNEL_TEST(test_prefetch),
+        KERNEL_TEST(test_unlisted),
+        KERNEL_TEST(test_listing_refused),
+        KERNEL_TEST(test_listing_fails),
+        KERNEL_TEST(test_kinds_change),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

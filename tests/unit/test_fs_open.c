@@ -62,6 +62,22 @@ static void test_guess_that_is_a_directory(void **state)
     assert_string_equal(kernel_cat(k, TID, "s/dir/db"), "one");
 }
 
+/* Two guess at the same time; the answer to one is the answer to the other. */
+static void test_guess_that_others_settled(void **state)
+{
+    struct kernel *k = *state;
+    struct fuse_entry_out guess;
+    struct fuse_attr_out attr;
+
+    backend_put(k, "s/dir/db", "one");
+    kernel_start(k, CONFIG_S);
+    (void)lookup(k, TID, "dir", &guess);
+    assert_string_equal(kernel_ls(k, OTHER, "s/dir"), "db");
+    assert_int_equal(kernel_getattr(k, TID, guess.nodeid, &attr), 0);
+    assert_true(S_ISDIR(attr.attr.mode));
+    assert_int_equal(attr.attr_valid, 3600);
+}
+
 static void test_guess_that_is_nothing(void **state)
 {
     struct kernel *k = *state;
@@ -146,6 +162,46 @@ static void test_superseded_before_its_open(void **state)
     /* Now the kernel looks the name up and opens what it finds. */
     assert_int_equal(kernel_open(k, TID, kernel_ino(k, "s/db"), &out), 0);
     assert_int_equal(out.open_flags, FOPEN_KEEP_CACHE | FOPEN_NOFLUSH);
+}
+
+/* The name moves on once more between the lookup after that ESTALE and its OPEN: what was found is
+ * opened, or it might go on like this for ever. */
+static void test_superseded_twice(void **state)
+{
+    struct kernel *k = *state;
+    struct fuse_open_out out;
+    uint64_t first, second;
+
+    kernel_start(k, CONFIG_S "ttl = 0\n");
+    backend_put(k, "s/db", "one");
+    first = kernel_ino(k, "s/db");
+    backend_put(k, "s/db", "two");
+    assert_string_equal(kernel_cat(k, OTHER, "s/db"), "two");
+    assert_int_equal(kernel_open(k, TID, first, NULL), ESTALE);
+    second = kernel_ino(k, "s/db");
+    backend_put(k, "s/db", "three");
+    assert_string_equal(kernel_cat(k, OTHER, "s/db"), "three");
+    assert_int_equal(kernel_open(k, TID, second, &out), 0);
+    assert_string_equal(kernel_read(k, second, out.fh), "two");
+}
+
+/* stat(2) of a bind mount of the single file: as large as what opening it gives. */
+static void test_stat_without_a_name(void **state)
+{
+    struct kernel *k = *state;
+    struct fuse_attr_out attr;
+    uint64_t old;
+
+    backend_put(k, "s/db", "one");
+    kernel_start(k, CONFIG_S "ttl = 10\n");
+    old = kernel_ino(k, "s/db");
+    backend_put(k, "s/db", "longer");
+    kernel_advance_ms(k, SECONDS(10));
+    assert_string_equal(kernel_cat(k, OTHER, "s/db"), "longer");
+    assert_int_equal(kernel_getattr(k, TID, old, &attr), 0);
+    assert_int_equal(attr.attr.size, 6);
+    assert_int_equal(attr.attr.ino, old);
+    assert_int_equal(attr.attr_valid, 0);
 }
 
 /* The same node twice from one thread: a bind mount of the single file, which has no name. */
@@ -299,11 +355,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         KERNEL_TEST(test_guess_that_is_a_file),
         KERNEL_TEST(test_guess_that_is_a_directory),
+        KERNEL_TEST(test_guess_that_others_settled),
         KERNEL_TEST(test_guess_that_is_nothing),
         KERNEL_TEST(test_pending),
         KERNEL_TEST(test_pending_that_fails),
         KERNEL_TEST(test_fstat_does_not_wait),
         KERNEL_TEST(test_superseded_before_its_open),
+        KERNEL_TEST(test_superseded_twice),
+        KERNEL_TEST(test_stat_without_a_name),
         KERNEL_TEST(test_superseded_without_a_name),
         KERNEL_TEST(test_page_cache),
         KERNEL_TEST(test_nobody_writes),

@@ -5,9 +5,12 @@
  */
 #include "fs_kernel.h"
 
+#include "core/status.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* s/db is known as "one"; "two" is being fetched for the GETATTR that is returned. The mover is by
  * hand. */
@@ -132,6 +135,76 @@ static void test_no_mover(void **state)
     (void)kernel_wait(k, begin_rotation(k));
     assert_string_equal(kernel_cat(k, TID, "s/db"), "two");
     assert_int_equal(mover_count(k, HUSH_MOVE_REPLACE), 0);
+}
+
+/* It hangs, or is gone for good: its command is given up. */
+static void test_mover_is_silent(void **state)
+{
+    struct kernel *k = *state;
+    uint64_t stat = begin_rotation(k);
+
+    (void)mover_take(k, HUSH_MOVE_REPLACE); /* two seconds of the real clock */
+    assert_int_equal(kernel_wait(k, stat)->error, ESTALE);
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "two");
+}
+
+static void test_mover_is_gone(void **state)
+{
+    struct kernel *k = *state;
+
+    kernel_start(k, CONFIG_S "ttl = 0\n");
+    (void)shutdown(k->mover[0], SHUT_RDWR); /* the worker, a child, has our end, too */
+    (void)close(k->mover[0]);
+    k->mover[0] = -1;
+    for (int i = 0; i < 3; i++) {
+        char value[16];
+
+        (void)snprintf(value, sizeof(value), "%d", i);
+        backend_put(k, "s/db", value);
+        assert_string_equal(kernel_cat(k, TID, "s/db"), value);
+    }
+}
+
+/* A third version comes before the second is shown: that one is never seen. */
+static void test_version_that_nobody_saw(void **state)
+{
+    struct kernel *k = *state;
+    uint64_t stat = begin_rotation(k), refresh;
+    struct hush_move_packet *move = mover_take(k, HUSH_MOVE_REPLACE), *last;
+
+    backend_put(k, "s/db", "three");
+    refresh = kernel_send_control(k, HUSH_CONTROL_REFRESH, "s/db");
+    backend_await(k, "s", "fetch db", 3);
+    assert_false(kernel_answered(k, refresh));
+    assert_int_equal(mover_rename(k, move), ENOENT); /* what it was to show is gone */
+    mover_answer(k, move, ENOENT);
+    last = mover_take(k, HUSH_MOVE_REPLACE);
+    assert_string_not_equal(last->from, move->from);
+    assert_int_equal(mover_rename(k, last), 0);
+    mover_answer(k, last, 0);
+    assert_int_equal(kernel_control(k, refresh)->error, 0);
+    assert_int_equal(kernel_wait(k, stat)->error, ESTALE);
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "three");
+}
+
+/* Refused while its successor is being shown: neither is served. */
+static void test_refused_while_it_is_shown(void **state)
+{
+    struct kernel *k = *state;
+    uint64_t stat = begin_rotation(k), refresh;
+    struct hush_move_packet *move = mover_take(k, HUSH_MOVE_REPLACE);
+
+    backend_control(k, "s/db", ".error", "DENIED");
+    refresh = kernel_send_control(k, HUSH_CONTROL_REFRESH, "s/db");
+    backend_await(k, "s", "fetch db", 3);
+    (void)usleep(50000);
+    assert_int_equal(mover_rename(k, move), ENOENT);
+    mover_answer(k, move, ENOENT);
+    k->by_hand = false;
+    mover_answer(k, mover_take(k, HUSH_MOVE_INVAL_INODE), 0);
+    assert_int_equal(kernel_wait(k, stat)->error, EACCES);
+    assert_int_equal(kernel_control(k, refresh)->error, HUSH_DENIED);
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "EACCES");
 }
 
 /* Another mover in place of one that died over a command: it is told again. */
@@ -314,6 +387,10 @@ int main(void)
         KERNEL_TEST(test_mover_fails),
         KERNEL_TEST(test_mover_is_late),
         KERNEL_TEST(test_no_mover),
+        KERNEL_TEST(test_mover_is_silent),
+        KERNEL_TEST(test_mover_is_gone),
+        KERNEL_TEST(test_version_that_nobody_saw),
+        KERNEL_TEST(test_refused_while_it_is_shown),
         KERNEL_TEST(test_new_mover),
         KERNEL_TEST(test_answer_to_a_dead_worker),
         KERNEL_TEST(test_exchange),

@@ -25,7 +25,8 @@ struct store_command {
 /* clang-format off */
 static const struct store_command commands[] = {
     {"init", "[--owner USER] [--keep N] [--existing-key]", "Make a store and its key.",
-     "      --owner USER       who owns both (the user of [mount] with -c, else whoever runs this)\n"
+     "      --owner USER       who owns both (run by root: the user of [mount] with -c, else hushfs if\n"
+     "                         there is one)\n"
      "      --keep N           versions of a secret to keep (10)\n"
      "      --existing-key     use the key that is there; without it, none may be\n",
      "OKE", 0, 0, hush_store_init},

@@ -8,23 +8,27 @@
 #include <string.h>
 #include <unistd.h>
 
+#define OWNER_DEFAULT "hushfs" /* as of [mount] */
+
 enum { OWNER_ROOM = 16 << 10 };
 
-/* Whom a new store is for. */
+/* Whom a new store is for: the user that the mount's worker runs as, if there is one. */
 static int find_owner(const struct hush_store_run *run, struct sealed_create *how)
 {
     const char *name = run->args->owner;
+    const bool must = name != NULL || run->config != NULL;
     struct passwd user, *found = NULL;
     char room[OWNER_ROOM];
 
     how->owner = (uid_t)-1;
     how->group = (gid_t)-1;
-    if (name == NULL && run->config != NULL && geteuid() == 0)
-        name = run->config->mount.user;
-    if (name == NULL)
+    if (name == NULL && geteuid() != 0)
         return HUSH_CMD_DONE;
+    if (name == NULL)
+        name = run->config == NULL ? OWNER_DEFAULT : run->config->mount.user;
     if (getpwnam_r(name, &user, room, sizeof(room), &found) != 0 || found == NULL)
-        return hush_cmd_fail(HUSH_CMD_USAGE, "store init: there is no user '%s'", name);
+        return must ? hush_cmd_fail(HUSH_CMD_USAGE, "store init: there is no user '%s'", name)
+                    : HUSH_CMD_DONE;
     how->owner = user.pw_uid;
     how->group = user.pw_gid;
     return HUSH_CMD_DONE;

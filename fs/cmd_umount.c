@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STATUS_SIZE = 65536, STATUS_MS = 2000, END_MS = 10000 };
+enum { STATUS_SIZE = 65536, STATUS_MS = 2000, CHILD_END_MS = 200, END_MS = 10000 };
 
 /* -- Who the keeper is ------------------------------------------------------------------------- */
 
@@ -70,6 +70,20 @@ static size_t pipe_read(int fd, char *text, size_t room)
     return size;
 }
 
+/* Not waited for without end: if its request was read by a worker that then stopped, it cannot die
+ * before that goes on. What is left of it is init's. */
+static void child_end(pid_t child)
+{
+    struct pollfd poll_fd = {.fd = pidfd_open(child, 0), .events = POLLIN};
+
+    (void)kill(child, SIGKILL); /* not reaped yet: it is there */
+    if (poll_fd.fd >= 0) {
+        (void)poll(&poll_fd, 1, CHILD_END_MS);
+        (void)close(poll_fd.fd);
+    }
+    (void)waitpid(child, NULL, WNOHANG);
+}
+
 /* 0: the mount does not say, or not in time. A child asks, since only SIGKILL ends a wait for FUSE.
  */
 static pid_t mount_keeper(const char *mountpoint)
@@ -86,10 +100,8 @@ static pid_t mount_keeper(const char *mountpoint)
     const size_t size = child < 0 ? 0 : pipe_read(ends[0], text, STATUS_SIZE);
     text[size] = '\0';
     (void)close(ends[0]);
-    if (child > 0) {
-        (void)kill(child, SIGKILL); /* not waited for: it is there */
-        (void)waitpid(child, NULL, 0);
-    }
+    if (child > 0)
+        child_end(child);
     return status_keeper(text);
 }
 

@@ -83,29 +83,6 @@ static char *dot_text(struct hush_fs *fs, uint64_t ino, size_t *size)
     return copy;
 }
 
-/* The text is made anew for each stat, and the time changes with it: the kernel then drops pages
- * that it had read (with `open = kernel` nothing else would tell it). */
-void hush_dot_attr(struct hush_fs *fs, uint64_t ino, struct stat *st)
-{
-    char *text;
-    size_t size;
-
-    st->st_uid = fs->config->mount.owner;
-    st->st_gid = fs->config->mount.group;
-    st->st_nlink = 1;
-    clock_gettime(CLOCK_REALTIME, &st->st_mtim);
-    st->st_ctim = st->st_atim = st->st_mtim;
-    if (ino == HUSH_INO_CONTROL) {
-        st->st_mode = S_IFDIR | 0500;
-        st->st_nlink = 2;
-        return;
-    }
-    st->st_mode = S_IFREG | 0400;
-    text = dot_text(fs, ino, &size);
-    st->st_size = (off_t)size;
-    free(text);
-}
-
 const struct hush_handle *hush_dot_kept(struct hush_fs *fs, uint64_t ino, bool anew)
 {
     struct hush_handle *kept;
@@ -118,6 +95,27 @@ const struct hush_handle *hush_dot_kept(struct hush_fs *fs, uint64_t ino, bool a
         kept->text = dot_text(fs, ino, &kept->size);
     }
     return kept->text != NULL ? kept : NULL;
+}
+
+/* The text is made anew for each stat, and the time changes with it: the kernel then drops pages
+ * that it had read (with `open = kernel` nothing else would tell it). */
+void hush_dot_attr(struct hush_fs *fs, uint64_t ino, struct stat *st)
+{
+    const struct hush_handle *kept;
+
+    st->st_uid = fs->config->mount.owner;
+    st->st_gid = fs->config->mount.group;
+    st->st_nlink = 1;
+    clock_gettime(CLOCK_REALTIME, &st->st_mtim);
+    st->st_ctim = st->st_atim = st->st_mtim;
+    if (ino == HUSH_INO_CONTROL) {
+        st->st_mode = S_IFDIR | 0500;
+        st->st_nlink = 2;
+        return;
+    }
+    st->st_mode = S_IFREG | 0400;
+    kept = hush_dot_kept(fs, ino, true);
+    st->st_size = kept != NULL ? (off_t)kept->size : 0;
 }
 
 uint64_t hush_dot_open(struct hush_fs *fs, uint64_t ino)

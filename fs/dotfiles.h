@@ -16,8 +16,8 @@ void hush_dot_attr(struct hush_fs *fs, uint64_t ino, struct stat *st);
 uint64_t hush_dot_open(struct hush_fs *fs, uint64_t ino); /* a handle on what it says now */
 
 /*
- * For reads without a handle: what the file said at its last read from the beginning (anew: make
- * that now), so that the pieces of one reading fit together. In the loop. NULL: no memory.
+ * For reads without a handle: what the file said when it was last asked for its size (anew: make
+ * that now), so that size and pieces of one reading fit together. In the loop. NULL: no memory.
  */
 const struct hush_handle *hush_dot_kept(struct hush_fs *fs, uint64_t ino, bool anew);
 

@@ -95,6 +95,7 @@ struct hush_item {
     char *detail;                  /* why; NULL: nothing to say */
     time_t mtime_s;                /* of the newest version shown so far */
     bool again;                    /* reported as changed while it was being fetched */
+    bool pinned;                   /* the loop is about to wait for it */
     struct hush_job *job;
     struct hush_request *waiters;
     UT_hash_handle hh;
@@ -196,7 +197,8 @@ struct hush_pass {
 };
 enum { HUSH_PASSES = 4096, HUSH_RELOADS = 16 };
 
-enum { HUSH_DOTS = 4 }; /* files of .hushfs */
+enum { HUSH_BOUNCE_SIZE = 128 * 1024 }; /* the largest READ */
+enum { HUSH_DOTS = 4 };                 /* files of .hushfs */
 
 struct hush_fs {
     struct hush_session_user user; /* first: see session.h */

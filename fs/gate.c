@@ -291,7 +291,11 @@ void hush_gate_refresh(struct hush_fs *fs, fuse_req_t req, struct hush_item *ite
     struct hush_request r = request_of(fs, req, HUSH_REQ_REFRESH, 0);
 
     r.target = item;
+    item->pinned = true; /* between the first look and the second it would be anybody's to free */
     enter(fs, &r);
+    pthread_mutex_lock(&fs->lock);
+    item->pinned = false;
+    pthread_mutex_unlock(&fs->lock);
 }
 
 /* -- Who asked what ---------------------------------------------------------------------------- */

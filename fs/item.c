@@ -79,7 +79,7 @@ struct hush_item *hush_item_get(struct hush_fs *fs, const char *path, bool versi
 void hush_item_put(struct hush_fs *fs, struct hush_item *item, uint64_t now_ns)
 {
     if (item->current != NULL || item->staged != NULL || item->old != NULL || item->job != NULL ||
-        item->waiters != NULL || item->command != 0 || now_ns < item->retry_ns)
+        item->waiters != NULL || item->command != 0 || item->pinned || now_ns < item->retry_ns)
         return;
     HASH_DEL(fs->items, item);
     free(item->detail);
@@ -172,10 +172,7 @@ static bool item_fetched(struct hush_fs *fs, struct hush_item *item, struct hush
 
     item->kinds |= HUSH_IS_SECRET;
     if (newest != NULL && (value->unchanged || hush_snapshot_same(newest, value))) {
-        newest->record->fetched_ns = now_ns;
-        newest->record->ttl_ms = value->meta.ttl_ms;
-        if (!value->unchanged)
-            newest->record->latest = value->meta.version;
+        hush_snapshot_confirm(fs, newest, value, now_ns);
         hush_value_clear(value);
         return false;
     }

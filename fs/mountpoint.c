@@ -150,7 +150,9 @@ static int keeper_listen(const char *dev)
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0 || !keeper_bind(fd, dev) || listen(fd, 1) != 0)
-        hush_warning("cannot listen: another mount may take this one for dead: %m");
+        /* In use: by a keeper that is ending. While it lives this mount counts as alive, too. */
+        hush_log(errno == EADDRINUSE ? HUSH_LOG_INFO : HUSH_LOG_WARNING,
+                 "cannot listen: another mount may take this one for dead: %m");
     return fd;
 }
 

@@ -133,7 +133,7 @@ static void read_dot(struct hush_fs *fs, fuse_req_t req, fuse_ino_t ino, uint64_
     pthread_mutex_lock(&fs->lock);
     h = hush_handle_find(fs, handle);
     if (h == NULL) /* `open = kernel`, or opened before a takeover */
-        h = hush_dot_kept(fs, ino, offset == 0);
+        h = hush_dot_kept(fs, ino, false);
     pthread_mutex_unlock(&fs->lock);
     /* This thread alone frees a text. */
     p = h != NULL ? piece_of(h->text, h->size, size, offset) : piece_of(NULL, 0, size, offset);

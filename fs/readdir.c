@@ -95,11 +95,21 @@ static void fill_control(struct fill *f, size_t first)
             return;
 }
 
+/* "." and ".."; false: the reply is full. */
+static bool fill_dots(struct fill *f, const struct hush_node *dir, off_t offset)
+{
+    static const char *const dots[DOTS] = {".", ".."};
+
+    for (off_t i = offset > 0 ? offset : 0; i < DOTS; i++)
+        if (!fill_add(f, dots[i], dir->ino, true, i + 1))
+            return false;
+    return true;
+}
+
 /* With fs->lock held. 0 or a positive errno. */
 static int fill_directory(struct hush_fs *fs, struct fill *f, uint64_t ino, uint64_t handle,
                           off_t offset)
 {
-    static const char *const dots[DOTS] = {".", ".."};
     struct hush_node *dir = hush_tree_find(fs, ino);
     struct hush_handle *h = hush_handle_find(fs, handle);
     struct hush_listing *l = NULL;
@@ -111,9 +121,8 @@ static int fill_directory(struct hush_fs *fs, struct fill *f, uint64_t ino, uint
         l = h != NULL ? h->listing : dir->listing;
     if (l == NULL && dir->kind != HUSH_NODE_VERSION && ino != HUSH_INO_CONTROL)
         return EIO; /* never an empty listing for a failure */
-    for (off_t i = offset; i < DOTS; i++)
-        if (!fill_add(f, dots[i], dir->ino, true, i + 1))
-            return 0;
+    if (!fill_dots(f, dir, offset))
+        return 0;
     if (l != NULL)
         fill_listing(fs, f, dir, l, first);
     else if (dir->kind == HUSH_NODE_VERSION)

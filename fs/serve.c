@@ -24,15 +24,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { STOP_WAIT_MS = 2000, BOUNCE_SIZE = 128 * 1024 };
+enum { STOP_WAIT_MS = 2000 };
 
 /* The loop's buffer for READ: locked, never dumped, wiped after each use. */
 static char *map_bounce(void)
 {
-    void *p = mmap(NULL, BOUNCE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p =
+        mmap(NULL, HUSH_BOUNCE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (p == MAP_FAILED || mlock2(p, BOUNCE_SIZE, MLOCK_ONFAULT) != 0 ||
-        madvise(p, BOUNCE_SIZE, MADV_DONTDUMP) != 0)
+    if (p == MAP_FAILED || mlock2(p, HUSH_BOUNCE_SIZE, MLOCK_ONFAULT) != 0 ||
+        madvise(p, HUSH_BOUNCE_SIZE, MADV_DONTDUMP) != 0)
         return NULL;
     return p;
 }
@@ -174,6 +175,16 @@ static void announce(struct hush_fs *fs)
     fs->state->served_config = now;
 }
 
+/* What a takeover finds in the arena need not be fetched. */
+static void begin_prefetch(struct hush_fs *fs)
+{
+    pthread_mutex_lock(&fs->lock);
+    for (size_t i = 0; i < fs->instance_count; i++)
+        if (hush_work_prefetches(&fs->instances[i]))
+            (void)hush_work_list(fs, fs->instances[i].node);
+    pthread_mutex_unlock(&fs->lock);
+}
+
 bool hush_serve_start(struct hush_fs *fs, int fd, const struct hush_wire *wire)
 {
     fs->session = hush_session_new(&hush_ops, sizeof(hush_ops), &fs->user, fd, fs->state, wire);
@@ -186,6 +197,7 @@ bool hush_serve_start(struct hush_fs *fs, int fd, const struct hush_wire *wire)
         return false;
     }
     announce(fs);
+    begin_prefetch(fs);
     return true;
 }
 

@@ -160,6 +160,7 @@ static bool record_make(struct hush_fs *fs, struct hush_snapshot *s, uint32_t sa
     s->record->state = HUSH_SNAPSHOT_STAGED;
     s->record->ttl_ms = s->value.meta.ttl_ms;
     s->record->salt = salt;
+    s->record->config = atomic_load(&fs->state->config_generation);
     s->record->latest = s->value.meta.version;
     hush_arena_publish(fs->arena, s->block);
     s->item->mtime_s = (time_t)s->record->mtime_s;
@@ -218,6 +219,29 @@ bool hush_snapshot_alive(const struct hush_snapshot *s)
     /* Once it is superseded the kernel forgets a node as soon as nothing refers to it: no
      * descriptor, no mapping, no bind mount, nobody whose directory it is. */
     return s->record->nopen > 0 || s->record->nlookup > 0;
+}
+
+void hush_snapshot_confirm(struct hush_fs *fs, struct hush_snapshot *s,
+                           const struct hush_value *value, uint64_t now_ns)
+{
+    const struct hush_meta *meta = &value->meta;
+    struct hush_snapshot_record *r = s->record;
+
+    /* An answer "unchanged" may say nothing of these. */
+    if (!value->unchanged || meta->ttl_ms != 0)
+        r->ttl_ms = meta->ttl_ms;
+    if (!value->unchanged || meta->not_after != 0)
+        r->limit_ns = limit_of(meta, now_ns);
+    r->fetched_ns = now_ns;
+    if (value->unchanged)
+        return;
+    r->latest = meta->version;
+    r->config = atomic_load(&fs->state->config_generation);
+}
+
+bool hush_snapshot_is_of_now(const struct hush_fs *fs, const struct hush_snapshot *s)
+{
+    return s->record->config == atomic_load(&fs->state->config_generation);
 }
 
 bool hush_snapshot_same(const struct hush_snapshot *s, const struct hush_value *value)

@@ -32,6 +32,8 @@ struct hush_snapshot_record {
     uint32_t version_size;
     uint32_t versioned; /* of the item */
     uint32_t directory; /* shown as one */
+    uint32_t config;    /* number of the configuration that it was fetched under */
+    uint32_t unused;
     /* What the backend calls these bytes now: a value that is written again unchanged stays the
      * same version here, with its node ids. */
     struct hush_version latest;
@@ -54,6 +56,14 @@ void hush_snapshot_free(struct hush_fs *fs, struct hush_snapshot *s);
 
 /* May the kernel still ask for it? */
 bool hush_snapshot_alive(const struct hush_snapshot *s);
+
+/* The backend was asked again, and value says that s is still the version. Takes nothing of it. */
+void hush_snapshot_confirm(struct hush_fs *fs, struct hush_snapshot *s,
+                           const struct hush_value *value, uint64_t now_ns);
+
+/* May the backend be asked whether it is unchanged? Another configuration may make other bytes of
+ * the same version. */
+bool hush_snapshot_is_of_now(const struct hush_fs *fs, const struct hush_snapshot *s);
 
 /* Same bytes, same fields? */
 bool hush_snapshot_same(const struct hush_snapshot *s, const struct hush_value *value);

@@ -46,6 +46,8 @@ static void sweep_item(struct hush_fs *fs, struct hush_item *item, uint64_t now_
             hush_item_put(fs, item, now_ns);
         return;
     }
+    if (item->job != NULL)
+        return; /* it may be told that this is still the version */
     if (now_ns >= hush_snapshot_stale_until(item->current))
         hush_item_drop(fs, item);
     else if (is_hot(item, now_ns))

@@ -14,6 +14,7 @@
 #include "snapshot.h"
 #include "tree.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,7 +146,8 @@ static bool fetch_prepare(struct hush_fs *fs, const struct hush_job *job, struct
     memset(f, 0, sizeof(*f));
     if (!hush_item_ref(item, &f->ref))
         return false;
-    if (newest != NULL && (can & HUSH_HAS_UNCHANGED) != 0 && (job->flags & HUSH_WORK_WHOLE) == 0)
+    if (newest != NULL && (can & HUSH_HAS_UNCHANGED) != 0 && (job->flags & HUSH_WORK_WHOLE) == 0 &&
+        hush_snapshot_is_of_now(fs, newest))
         f->if_not = newest->record->latest;
     f->params = hush_config_params(fs->config, item->path);
     f->directory = item->settings.as == HUSH_AS_DIRECTORY;
@@ -371,6 +373,35 @@ static void run_fetch(struct hush_fs *fs, struct hush_job *job)
     fetch_finish(fs, job, status, &value);
 }
 
+bool hush_work_prefetches(const struct hush_instance *instance)
+{
+    return instance->config->prefetch &&
+           (instance->config->ops->flags & HUSH_ONE_SECRET_PER_READ) == 0;
+}
+
+/* Everything that dir lists and that is not there yet is fetched, folders are listed in turn. */
+static void prefetch(struct hush_fs *fs, struct hush_instance *instance, struct hush_node *dir)
+{
+    char path[PATH_MAX];
+
+    for (size_t i = 0; i < dir->listing->count; i++) {
+        const struct hush_listed *entry = &dir->listing->entries[i];
+        struct hush_node *below = NULL;
+        struct hush_item *item = NULL;
+
+        if (snprintf(path, sizeof(path), "%s/%s", dir->path, entry->name) >= (int)sizeof(path))
+            continue;
+        if ((entry->kinds & HUSH_IS_FOLDER) != 0)
+            below = hush_tree_path_node(fs, instance, path, HUSH_NODE_DIR, false);
+        if (entry->kinds == HUSH_IS_SECRET)
+            item = hush_item_get(fs, path, false);
+        if (below != NULL && below->listing == NULL)
+            (void)hush_work_list(fs, below);
+        if (item != NULL && item->current == NULL)
+            (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND);
+    }
+}
+
 static void list_finish(struct hush_fs *fs, struct hush_job *job, enum hush_status status,
                         struct hush_listing *l)
 {
@@ -382,6 +413,8 @@ static void list_finish(struct hush_fs *fs, struct hush_job *job, enum hush_stat
         return; /* only at the end of a worker */
     if (status == HUSH_OK) {
         hush_tree_listed(fs, dir, l, now_ns);
+        if (hush_work_prefetches(job->instance))
+            prefetch(fs, job->instance, dir);
     } else {
         dir->list_status = status;
         dir->list_retry_ns = now_ns + HUSH_NS_PER_S;

@@ -24,6 +24,9 @@ bool hush_work_list(struct hush_fs *fs, struct hush_node *dir);
  */
 void hush_work_abandon(struct hush_job *job, bool timed_out);
 
+/* Are all secrets of instance fetched at start? Not where each read makes a new one. */
+bool hush_work_prefetches(const struct hush_instance *instance);
+
 /* Start the pools and watches of all instances; false: errno. Stop: cancels what runs; true if all
  * threads ended within wait_ms (else they are left, for a process that exits). */
 bool hush_work_start(struct hush_fs *fs);

@@ -48,8 +48,11 @@ static enum hush_status jwk_wrap(struct hush_op *op, json_t *array, struct hush_
 {
     struct hush_jwk_set *keys = malloc(sizeof(*keys));
 
-    if (keys == NULL || array == NULL) {
+    if (keys == NULL) {
         json_decref(array);
+        return jwk_no_memory(op);
+    }
+    if (array == NULL) {
         free(keys);
         return jwk_no_memory(op);
     }

@@ -18,6 +18,7 @@ struct sealed_paths {
 
 static void sealed_paths(const struct contract *c, struct sealed_paths *paths)
 {
+    /* cppcheck-suppress ctuuninitvar ; this fills it in */
     (void)snprintf(paths->store, sizeof(paths->store), "%s/store", c->dir);
     (void)snprintf(paths->key, sizeof(paths->key), "%s/key", c->dir);
     paths->source = (struct sealed_source){.store = paths->store, .key_file = paths->key};

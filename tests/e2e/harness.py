@@ -617,7 +617,8 @@ class Mount:
         """{"keeper", "worker", "mover"} from the process table: asks nothing of the mount."""
         found = {"keeper": self.keeper()}
         for pid, name in children(self.keeper()).items():
-            if name.startswith("hushfs-") and alive(pid):
+            # A child that has not exec'd yet is called as its parent.
+            if name.startswith("hushfs-") and name != "hushfs-keeper" and alive(pid):
                 found[name[len("hushfs-") :]] = pid
         self.seen_pids.update(found.values())
         return found

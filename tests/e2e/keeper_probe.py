@@ -38,7 +38,7 @@ cat "$3" >&3
 """
 
 
-def eventually(what, seconds=5.0):
+def eventually(what, seconds=15.0):
     end = time.monotonic() + seconds
     while not (value := what()):
         assert time.monotonic() < end, "it does not come true"

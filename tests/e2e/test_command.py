@@ -63,16 +63,19 @@ def test_usage(arguments):
     assert "hushfs" in result.err
 
 
+PROVIDERS = ["env", "file", "sealed"]
+
+
 def test_providers():
     result = run("providers")
-    assert [line.split()[0] for line in result.out.decode().splitlines()] == ["env", "file"]
-    assert [p["type"] for p in json.loads(run("providers", "--json").out)] == ["env", "file"]
+    assert [line.split()[0] for line in result.out.decode().splitlines()] == PROVIDERS
+    assert [p["type"] for p in json.loads(run("providers", "--json").out)] == PROVIDERS
     result = run("providers", "vlaut")
     assert (result.status, result.out) == (NOT_FOUND, b"")
     assert "vlaut" in result.err
 
 
-@pytest.mark.parametrize("kind", ("env", "file"))
+@pytest.mark.parametrize("kind", PROVIDERS)
 def test_options_of_a_provider(kind):
     text = run("providers", kind).out.decode()
     options = json.loads(run("providers", kind, "--json").out)["options"]

@@ -164,7 +164,8 @@ def test_stale_mount_is_replaced(keeper, times):
         assert len(mounts(keeper.mnt)) == 1
         with pytest.raises(OSError) as e:
             os.listdir(keeper.mnt)
-        assert e.value.errno == errno.ENOTCONN
+        # ECONNABORTED: it was under way while the connection ended.
+        assert e.value.errno in (errno.ENOTCONN, errno.ECONNABORTED)
     keeper.start()
     assert keeper.first == "R"
     assert len(mounts(keeper.mnt)) == 1

@@ -27,6 +27,9 @@ libc = ctypes.CDLL(None, use_errno=True)
 def test_children_have_no_power(keeper):
     keeper.start()
     for pid in (keeper.worker(), keeper.mover()):
+        # It says so itself, as its first act: until then it is what the keeper was.
+        eventually(lambda pid=pid: os.stat(f"/proc/{pid}/environ").st_uid == 0)
+        eventually(lambda pid=pid: status_of(pid)["Uid"].split()[0] == str(USER.pw_uid))
         status = status_of(pid)
         assert status["Uid"].split() == [str(USER.pw_uid)] * 4
         assert status["Gid"].split() == [str(USER.pw_gid)] * 4

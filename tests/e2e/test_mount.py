@@ -172,6 +172,7 @@ def test_many_mounts_and_umounts(mount):
 def test_umount_with_parked_readers(mount):
     """A lazy umount ends those who wait, in time."""
     m = mount(provider="test", files={"slow": b"x", "slow.hang": b""}, mount_options={"deadline": "2s"})
+    m.expect_log("fetch failed path=s/slow .*TIMEOUT")
     with harness.Hung(m / "slow", 50) as hung:
         wait_for(lambda: m.calls("fetch", "slow"), 5, "a parked reader")
         begin = time.monotonic()

@@ -79,26 +79,46 @@ static void test_no_grace(void **state)
     assert_string_equal(kernel_cat(k, TID, "s/db"), "EHOSTDOWN");
 }
 
-/* The kernel is told to forget a value while its successor is being fetched: whoever waits for the
- * fetch waits on. */
-static void test_dropped_while_asked_for(void **state)
+/* Its grace ends while the backend is asked, which says then that nothing has changed. */
+static void test_grace_ends_while_asked(void **state)
+{
+    struct kernel *k = *state;
+    uint64_t ino, stat;
+
+    backend_put(k, "s/db", "one");
+    kernel_start(k, CONFIG_S "ttl = 10\nresurrect_ttl = 2\n");
+    ino = kernel_ino(k, "s/db");
+    backend_control(k, "s/db", ".hang", "");
+    kernel_advance_ms(k, SECONDS(11));
+    stat = kernel_send_stat(k, TID, "s/db");
+    kernel_advance_ms(k, SECONDS(4)); /* not past the reader's deadline */
+    (void)usleep(1100000);            /* the timer has looked */
+    assert_false(kernel_answered(k, stat));
+    backend_control(k, "s/db", ".hang", NULL);
+    assert_int_equal(kernel_wait(k, stat)->error, 0);
+    assert_int_equal(kernel_ino(k, "s/db"), ino);
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "one");
+    assert_int_equal(backend_calls(k, "s", "fetch db"), 2);
+}
+
+/* The same, and the backend fails: then the kernel is told to forget it. */
+static void test_grace_ends_in_a_failure(void **state)
 {
     struct kernel *k = *state;
     uint64_t stat;
 
     backend_put(k, "s/db", "one");
-    kernel_start(k, CONFIG_S "ttl = 10\nresurrect_ttl = 5\n");
+    kernel_start(k, CONFIG_S "ttl = 10\nresurrect_ttl = 2\n");
     assert_string_equal(kernel_cat(k, TID, "s/db"), "one");
     backend_control(k, "s/db", ".hang", "");
     kernel_advance_ms(k, SECONDS(11));
     stat = kernel_send_stat(k, TID, "s/db");
-    kernel_advance_ms(k, SECONDS(4)); /* past its grace, not past the reader's deadline */
-    (void)mover_take(k, HUSH_MOVE_INVAL_ENTRY);
-    (void)usleep(10000); /* the mover has answered */
-    assert_false(kernel_answered(k, stat));
+    kernel_advance_ms(k, SECONDS(4));
     backend_control(k, "s/db", ".error", "UNAVAILABLE");
     backend_control(k, "s/db", ".hang", NULL);
     assert_int_equal(kernel_wait(k, stat)->error, EHOSTDOWN);
+    kernel_advance_ms(k, SECONDS(1));
+    assert_string_equal(mover_take(k, HUSH_MOVE_INVAL_ENTRY)->to, "db");
 }
 
 /* A value that was refused does not come back when the backend fails. */
@@ -204,6 +224,25 @@ static void test_nothing_beyond_its_end(void **state)
     assert_string_equal(kernel_cat(k, TID, "s/db"), "one");
     kernel_advance_ms(k, SECONDS(1));
     assert_string_equal(kernel_cat(k, TID, "s/db"), "EHOSTDOWN");
+}
+
+/* Each answer says anew until when, also one that says that nothing has changed. */
+static void test_end_moves(void **state)
+{
+    struct kernel *k = *state;
+    uint64_t ino;
+
+    backend_put(k, "s/db", "one");
+    backend_control(k, "s/db", ".not_after", "15");
+    kernel_start(k, CONFIG_S "ttl = 10\n");
+    ino = kernel_ino(k, "s/db");
+    kernel_advance_ms(k, SECONDS(10));
+    assert_int_equal(kernel_ino(k, "s/db"), ino);
+    backend_control(k, "s/db", ".error", "UNAVAILABLE");
+    kernel_advance_ms(k, SECONDS(9));
+    (void)usleep(1100000); /* the timer has looked */
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "one");
+    assert_int_equal(kernel_ino(k, "s/db"), ino);
 }
 
 static void test_stale_can_be_seen(void **state)
@@ -339,13 +378,15 @@ int main(void)
         KERNEL_TEST(test_fresh_for_its_ttl),
         KERNEL_TEST(test_table),
         KERNEL_TEST(test_no_grace),
-        KERNEL_TEST(test_dropped_while_asked_for),
+        KERNEL_TEST(test_grace_ends_while_asked),
+        KERNEL_TEST(test_grace_ends_in_a_failure),
         KERNEL_TEST(test_refused_stays_refused),
         KERNEL_TEST(test_refusal_leaves_descriptors),
         KERNEL_TEST(test_absence_is_remembered),
         KERNEL_TEST(test_refusal_is_remembered),
         KERNEL_TEST(test_ttl_of_the_backend),
         KERNEL_TEST(test_nothing_beyond_its_end),
+        KERNEL_TEST(test_end_moves),
         KERNEL_TEST(test_stale_can_be_seen),
         KERNEL_TEST(test_pauses_grow),
         KERNEL_TEST(test_pauses_without_a_value),

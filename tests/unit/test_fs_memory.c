@@ -6,6 +6,7 @@
 #include "fs_kernel.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { VALUE = 100000 };
@@ -23,7 +24,7 @@ static size_t used(struct kernel *k)
     const char *at = strstr(kernel_cat(k, OTHER, ".hushfs/status.json"), "\"used\":");
 
     assert_non_null(at);
-    return strtoul(at + strlen("\"used\":"), NULL, 10);
+    return strtoumax(at + strlen("\"used\":"), NULL, 10);
 }
 
 /* As many as fit; then ENOMEM, and those that were there are there still. */

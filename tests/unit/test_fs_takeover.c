@@ -310,6 +310,20 @@ static void test_as_changes(void **state)
     assert_string_equal(kernel_read(k, user.ino, user.fh), "app");
 }
 
+/* The backend's version is the same, what is made of it is not. */
+static void test_decoding_changes(void **state)
+{
+    struct kernel *k = *state;
+
+    backend_put(k, "s/db", "b25l");
+    kernel_start(k, CONFIG_S "ttl = 10\n");
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "b25l");
+    k->shared->state.config_generation++;
+    take_over(k, CONFIG_S "ttl = 10\nbase64_decode = yes\n");
+    kernel_advance_ms(k, SECONDS(11));
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "one");
+}
+
 /* Modes and owners are those of the new configuration, and the kernel is told to ask. */
 static void test_mode_changes(void **state)
 {
@@ -359,6 +373,7 @@ int main(void)
         KERNEL_TEST(test_open_directory),
         KERNEL_TEST(test_instance_goes),
         KERNEL_TEST(test_as_changes),
+        KERNEL_TEST(test_decoding_changes),
         KERNEL_TEST(test_mode_changes),
         KERNEL_TEST(test_open_mode_stays),
     };

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { ARENA_SIZE = 4 << 20, PATH_SIZE = 160, NEEDLE_SIZE = 64, OP_MS = 5000 };
+enum { ARENA_SIZE = 4 << 20, PATH_SIZE = 160, NEEDLE_SIZE = 64, OP_MS = 60000 };
 
 struct fixture {
     char dir[32], store[64], key[64], passphrase[64];

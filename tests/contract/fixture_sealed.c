@@ -18,7 +18,6 @@ struct sealed_paths {
 
 static void sealed_paths(const struct contract *c, struct sealed_paths *paths)
 {
-    /* cppcheck-suppress ctuuninitvar ; this fills it in */
     (void)snprintf(paths->store, sizeof(paths->store), "%s/store", c->dir);
     (void)snprintf(paths->key, sizeof(paths->key), "%s/key", c->dir);
     paths->source = (struct sealed_source){.store = paths->store, .key_file = paths->key};
@@ -32,7 +31,7 @@ static void sealed_op(struct contract *c, struct hush_op *op)
 
 static void sealed_put(struct contract *c, const char *name, const void *bytes, size_t size)
 {
-    struct sealed_paths paths;
+    struct sealed_paths paths = {0};
     struct sealed_store *store = NULL;
     struct hush_op op;
 
@@ -55,7 +54,7 @@ static void sealed_put_seed(void *ctx, const char *name, const struct contract_s
 static void sealed_set_up(struct contract *c)
 {
     const struct sealed_create how = {.keep = 3, .owner = (uid_t)-1, .group = (gid_t)-1};
-    struct sealed_paths paths;
+    struct sealed_paths paths = {0};
     struct hush_op op;
 
     (void)snprintf(c->dir, sizeof(c->dir), "/tmp/hushfs-contract-XXXXXX");
@@ -69,7 +68,7 @@ static void sealed_set_up(struct contract *c)
 static void sealed_configure(struct contract *c, struct hush_provider *provider)
 {
     const struct hush_option *options = c->ops->options;
-    struct sealed_paths paths;
+    struct sealed_paths paths = {0};
     char error[160];
 
     sealed_paths(c, &paths);

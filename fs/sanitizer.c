@@ -12,7 +12,7 @@ const char *__tsan_default_options(void);
 
 const char *__asan_default_options(void)
 {
-    return "detect_stack_use_after_return=1:strict_string_checks=1:handle_segv=0";
+    return "detect_stack_use_after_return=1:handle_segv=0";
 }
 
 const char *__tsan_default_options(void)

@@ -12,6 +12,7 @@
 #include "core/status.h"
 #include "session.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,7 +71,7 @@ static size_t blocks(struct kernel *k)
     const char *at = strstr(kernel_cat(k, OTHER, ".hushfs/status.json"), "\"blocks\":");
 
     assert_non_null(at);
-    return strtoul(at + strlen("\"blocks\":"), NULL, 10);
+    return strtoumax(at + strlen("\"blocks\":"), NULL, 10);
 }
 
 /* Versions come and go, names are listed and forgotten. Whatever dies on the way, nobody notices.

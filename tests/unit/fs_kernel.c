@@ -104,7 +104,7 @@ static void send_init(struct kernel *k)
     assert_int_equal(kernel_wait(k, kernel_send(k, FUSE_INIT, 0, 0, &in, sizeof(in)))->error, 0);
 }
 
-void kernel_start(struct kernel *k, const char *config)
+static void worker_start(struct kernel *k, const char *config)
 {
     char *text = config_text(k, config);
 
@@ -118,6 +118,11 @@ void kernel_start(struct kernel *k, const char *config)
     if (k->worker == 0)
         worker_run(k, text);
     free(text);
+}
+
+void kernel_start(struct kernel *k, const char *config)
+{
+    worker_start(k, config);
     if (atomic_load(&k->shared->state.init_size) == 0)
         send_init(k);
     assert_int_equal(kernel_getattr(k, TID, ROOT, NULL), 0);
@@ -241,14 +246,14 @@ uint64_t kernel_send(struct kernel *k, uint32_t opcode, uint64_t ino, uint32_t t
 }
 
 /* What the keeper does. */
-static void restart(struct kernel *k)
+static void restart(struct kernel *k, const char *config)
 {
     k->deaths++;
     k->shared->steps = 0;
     k->shared->state.suspicion = HUSH_SUSPECT_KILLED;
     while (pump(k, 0))
         continue;
-    kernel_start(k, k->keeper);
+    worker_start(k, config);
 }
 
 const struct kernel_reply *kernel_wait(struct kernel *k, uint64_t unique)
@@ -266,7 +271,8 @@ const struct kernel_reply *kernel_wait(struct kernel *k, uint64_t unique)
             continue;
         if (status != 128 + SIGKILL || k->keeper == NULL)
             fail_msg("the worker ended: %d", status);
-        restart(k);
+        else
+            restart(k, k->keeper);
     }
     return *slot;
 }

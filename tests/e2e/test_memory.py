@@ -14,6 +14,8 @@ import harness
 import pytest
 from harness import memscan, wait_for
 
+pytestmark = pytest.mark.scans_memory
+
 ARENA = 5  # HUSH_FD_ARENA of fs/process.h: the worker's (and keeper's) descriptor of the arena
 
 

@@ -759,6 +759,7 @@ def test_damage_stays_where_it_is(sealed):
     assert harness.read(top / "a#1") == b"one"
 
 
+@pytest.mark.scans_memory
 def test_no_copy_in_the_worker(sealed):
     """Of a value nothing stays when the mount let go of it, and of the key only its locked page."""
     needle = b"".join(b"%02x" % b for b in random.Random(9).randbytes(24))

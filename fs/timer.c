@@ -35,7 +35,7 @@ static bool is_hot(const struct hush_item *item, uint64_t now_ns)
 
     return item->job == NULL && item->staged == NULL && item->instance != NULL &&
            item->settings.ttl_ms >= 1000 && item->used_ns > s->record->fetched_ns &&
-           (item->instance->config->ops->flags & HUSH_ONE_SECRET_PER_READ) == 0 &&
+           (item->instance->provider->flags & HUSH_ONE_SECRET_PER_READ) == 0 &&
            now_ns >= item->retry_ns && now_ns >= refresh_at(item);
 }
 

@@ -141,7 +141,7 @@ static bool fetch_prepare(struct hush_fs *fs, const struct hush_job *job, struct
 {
     const struct hush_item *item = job->item;
     const struct hush_snapshot *newest = item->staged != NULL ? item->staged : item->current;
-    unsigned can = job->instance->provider->ops->flags;
+    unsigned can = job->instance->provider->flags;
 
     memset(f, 0, sizeof(*f));
     if (!hush_item_ref(item, &f->ref))
@@ -377,7 +377,7 @@ static void run_fetch(struct hush_fs *fs, struct hush_job *job)
 bool hush_work_prefetches(const struct hush_instance *instance)
 {
     return instance->config->prefetch &&
-           (instance->config->ops->flags & HUSH_ONE_SECRET_PER_READ) == 0;
+           (instance->provider->flags & HUSH_ONE_SECRET_PER_READ) == 0;
 }
 
 /* Everything that dir lists and that is not there yet is fetched, folders are listed in turn. */

@@ -69,6 +69,10 @@ struct hush_meta {
                          nothing */
     char lease[HUSH_LEASE_MAX + 1]; /* an id for renew() and revoke(); "": none */
     bool renewable;
+    /* This fetch made it, and the next would make another: it is served for ttl_ms (which may then
+     * be longer than the configured ttl; 0: until not_after), renewed or replaced ahead of its end,
+     * and never asked for again before. */
+    bool dynamic;
 };
 
 struct hush_field {
@@ -112,7 +116,8 @@ typedef void hush_changed_fn(void *ctx, const char *path);
 
 /* -- The provider ------------------------------------------------------------------------------ */
 
-/* What a NULL function pointer cannot say. */
+/* What a NULL function pointer cannot say. ops->flags is what the type can; an instance's own are
+ * in struct hush_provider, where open() may change them. */
 enum hush_provider_flags {
     HUSH_HAS_VERSIONS = 1u << 0,  /* fetch honours ref->version */
     HUSH_HAS_UNCHANGED = 1u << 1, /* fetch honours if_not */
@@ -120,6 +125,8 @@ enum hush_provider_flags {
     HUSH_IS_MAP = 1u << 3,        /* secrets are maps: `as` defaults to directory */
     HUSH_ONE_SECRET_PER_READ =
         1u << 5, /* each fetch makes a new credential: never prefetch or retry */
+    HUSH_WATCH_IS_PARTIAL =
+        1u << 6, /* watch() does not report every change: listings age as without it */
 };
 
 /* Every provider instance begins with this member, called base; see HUSH_PROVIDER() below. */
@@ -128,6 +135,8 @@ struct hush_provider {
     const char *instance;           /* "prod" in [provider/prod]; borrowed for its life */
     const struct hush_environ *env; /* the captured environment; borrowed; NULL: empty */
     bool opened;                    /* the registry's: open() was called, so close() is due */
+    unsigned flags;                 /* enum hush_provider_flags; ops->flags until open() */
+    struct hush_stash *stash;       /* the core's; NULL: nothing outlives this process */
 };
 
 struct hush_provider_ops {
@@ -173,11 +182,33 @@ struct hush_provider_ops {
     enum hush_status (*watch)(struct hush_provider *self, struct hush_op *op,
                               hush_changed_fn *changed, void *ctx);
 
-    /* Leases (meta.lease): renew gives the new meta (lease, ttl_ms, renewable). */
+    /*
+     * Leases (meta.lease). renew gives the new ttl_ms and renewable, the lease's id stays; if what
+     * it gives is much shorter than before, the lease nears its end and the core fetches another.
+     * HUSH_NOT_FOUND: the lease, or the login that it depended on, is gone. revoke: at unmount;
+     * HUSH_UNSUPPORTED: not wanted.
+     */
     enum hush_status (*renew)(struct hush_provider *self, struct hush_op *op, const char *lease,
                               struct hush_meta *meta);
     enum hush_status (*revoke)(struct hush_provider *self, struct hush_op *op, const char *lease);
 };
+
+/*
+ * The stash: what an instance hands to the worker that comes after this one, which would otherwise
+ * have to log in anew (and a lease dies with the login that made it; a wrapped secret id can be
+ * unwrapped once). In the arena, wiped at unmount. name: [a-z0-9-]{1,31}, unique in the instance.
+ * put replaces; secret NULL: remove; the caller keeps its reference. get: a reference for the
+ * caller, or NULL. Without a stash put does nothing.
+ */
+enum { HUSH_STASH_NAME_MAX = 31 };
+struct hush_stash {
+    enum hush_status (*put)(struct hush_stash *self, struct hush_op *op, const char *instance,
+                            const char *name, struct hush_secret *secret);
+    struct hush_secret *(*get)(struct hush_stash *self, const char *instance, const char *name);
+};
+enum hush_status hush_stash_put(struct hush_provider *self, struct hush_op *op, const char *name,
+                                struct hush_secret *secret);
+struct hush_secret *hush_stash_get(struct hush_provider *self, const char *name);
 
 /* The instance behind self: struct vault *v = HUSH_PROVIDER(struct vault, self); */
 #define HUSH_PROVIDER(type, self) ((type *)((char *)(self)-offsetof(type, base)))

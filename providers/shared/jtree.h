@@ -27,6 +27,31 @@ const char *hush_jtree_string(const struct hush_jtree *node); /* NULL: not a str
 bool hush_jtree_is_true(const struct hush_jtree *node);
 bool hush_jtree_number(const struct hush_jtree *node, uint64_t *out); /* false: no integer >= 0 */
 
+/*
+ * What hush_json_fields() makes of a text, made of an object inside a tree, and value->secret as
+ * well: the object as compact JSON. HUSH_PROTOCOL: node is no object.
+ */
+__attribute__((warn_unused_result)) enum hush_status
+hush_jtree_value(struct hush_op *op, const struct hush_jtree *node, struct hush_value *value);
+
+/* A string of the tree as a secret in the arena. HUSH_PROTOCOL: node is no string. */
+__attribute__((warn_unused_result)) enum hush_status
+hush_jtree_secret(struct hush_op *op, const struct hush_jtree *node, struct hush_secret **out);
+
+/*
+ * Write an object of string members as compact JSON into memory that is wiped as it is released
+ * with hush_jtree_text_free(): rows end with a NULL name; text or secret, a row with neither is
+ * left out. For the bodies of requests.
+ */
+struct hush_jtree_row {
+    const char *name;
+    const char *text;
+    const struct hush_secret *secret;
+};
+__attribute__((warn_unused_result)) enum hush_status
+hush_jtree_write(struct hush_op *op, const struct hush_jtree_row *rows, char **out, size_t *size);
+void hush_jtree_text_free(char *text); /* NULL ok */
+
 /* Each member of an object, in its order, until fn returns something but HUSH_OK, which is the
  * result. */
 enum hush_status hush_jtree_each(const struct hush_jtree *node,

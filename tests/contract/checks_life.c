@@ -44,7 +44,7 @@ static void flags_fit_slots(struct contract *c)
 {
     const struct hush_provider_ops *ops = c->ops;
 
-    assert_int_equal(ops->flags >> 5, 0); /* unknown flags */
+    assert_int_equal(ops->flags >> 7, 0); /* unknown flags */
     if (ops->versions != NULL)
         assert_true(ops->flags & HUSH_HAS_VERSIONS);
     if (ops->flags & HUSH_IS_LOCAL)

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vault_int.h - what the files of the Vault and OpenBao provider share.
+ *
+ *     options.c   the option table, and the environment (BAO_*, VAULT_*) where an option is unset
+ *     request.c   one request: URL, namespace, token, one re-login, what an answer means
+ *     kv.c        KV v1 and v2: read, list, versions
+ *     engine.c    the dynamic engines: which path a name is, leases, PKI
+ *     vault.c     the provider: open, close, and which of the two answers
+ *     token.c     the token of an instance: login when needed, renewal, the stash, watch()
+ *     login.c     the login methods, one row of a table each
+ *     wrap.c      a response-wrapped secret id: looked up, unwrapped once, kept
+ *
+ * Threads: any, but where it says otherwise. What changes after open() stands in struct vault_token
+ * (its own mutex) or is atomic.
+ */
+#ifndef HUSH_VAULT_INT_H
+#define HUSH_VAULT_INT_H
+
+#include "http.h"
+#include "jtree.h"
+#include "provider.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum vault_protocol { VAULT_HTTP, VAULT_HTTPS };
+enum vault_kv { VAULT_KV_AUTO, VAULT_KV_1, VAULT_KV_2 };
+
+/* token.c's: everything that changes while the instance is open. */
+struct vault_token {
+    pthread_mutex_t lock;        /* held for no request */
+    pthread_cond_t changed;      /* a login ended, the token changed, or somebody is canceled */
+    bool busy;                   /* one login or renewal at a time is under way */
+    struct hush_secret *secret;  /* NULL: none yet */
+    uint32_t generation;         /* of the login: larger with each; 0: none yet */
+    uint64_t fetched_ns, end_ns; /* boottime; end 0: it does not end */
+    uint64_t hard_end_ns;        /* explicit_max_ttl: no renewal goes beyond; 0: none, or unknown */
+    bool renewable;
+    uint64_t refused_ns;    /* a login was refused then, and is not tried again … */
+    uint8_t refused_of[32]; /* … before a minute passed or what it was made of changed (digest) */
+    char refused_why[HUSH_DETAIL_MAX];
+};
+
+struct vault {
+    struct hush_provider base;
+
+    /* Options; options.c says what each is. */
+    char *url, *host, *mount, *namespace, *ca_file, *ca_path, *tls_server_name;
+    uint32_t protocol, port, kv, engine, auth_method;
+    bool ssl_verify, revoke;
+    char *token_file;
+    char *approle_auth_path, *approle_role_id, *approle_secret_id_file;
+    bool approle_response_wrapping;
+    char *kube_auth_path, *kube_role, *kube_api_token_file;
+    char *jwt_auth_path, *jwt_role, *jwt_file;
+    char *cert_auth_path, *cert_auth_role_name, *cert_auth_cert, *cert_auth_cert_key;
+    char *userpass_auth_path, *userpass_username, *userpass_password_file;
+
+    /* Set by open(), fixed from then on. */
+    char *base_url; /* "https://vault.example:8200", no trailing '/'; owned */
+    struct hush_http *http;
+
+    struct vault_token token;
+    atomic_uint kv_found; /* enum vault_kv, once KV_AUTO has looked */
+};
+
+/* -- options.c --------------------------------------------------------------------------------- */
+
+extern const struct hush_option vault_options[];
+
+/* Fill in what is unset from the environment, check what belongs together, set base_url. */
+enum hush_status vault_options_settle(struct vault *v, struct hush_op *op);
+
+/* -- request.c --------------------------------------------------------------------------------- */
+
+struct vault_request {
+    const char *method;
+    const char *path; /* below /v1/, encoded; with its query, if any */
+    const void *body; /* JSON, borrowed, NULL: none */
+    size_t body_size;
+    const struct hush_secret *token; /* vault_send() only; NULL: none */
+    bool no_namespace;               /* sys/health, which refuses it */
+};
+
+/* One request as it is, without a login of its own. HUSH_OK: an answer of any code. */
+enum hush_status vault_send(struct vault *v, struct hush_op *op,
+                            const struct vault_request *request, struct hush_http_answer *out);
+
+/*
+ * One request under the instance's token; a token that the server no longer knows is replaced by
+ * one re-login, without a word to the reader. HUSH_OK: 2xx. Errors: as vault_status() maps them.
+ * generation (may be NULL): the login that it was made under, for leases.
+ */
+enum hush_status vault_call(struct vault *v, struct hush_op *op,
+                            const struct vault_request *request, struct hush_http_answer *out,
+                            uint32_t *generation);
+
+/* The outcome that an answer of 300 and above means, with the detail in op: our own words for what
+ * the server's "errors" say, never its text. */
+enum hush_status vault_status(struct hush_op *op, const struct vault_request *request,
+                              const struct hush_http_answer *answer);
+
+/* 403 because the token is missing, unknown, expired or revoked (a policy's refusal reads
+ * differently). */
+bool vault_is_bad_token(const struct hush_http_answer *answer);
+
+/* -- kv.c and engine.c: the slots of struct hush_provider_ops, for one kind of mount each -------
+ */
+
+struct vault_engine {
+    const char *name; /* engine = NAME */
+    unsigned flags;   /* enum hush_provider_flags of such an instance */
+    enum hush_status (*fetch)(struct vault *v, struct hush_op *op, const struct hush_ref *ref,
+                              const struct hush_version *if_not, struct hush_value *out);
+    enum hush_status (*list)(struct vault *v, struct hush_op *op, const char *prefix,
+                             hush_emit_fn *emit, void *ctx); /* NULL: cannot */
+    enum hush_status (*versions)(struct vault *v, struct hush_op *op, const char *path,
+                                 hush_emit_fn *emit, void *ctx); /* NULL: cannot */
+};
+
+/* By the index that the option engine has. */
+const struct vault_engine *vault_engine(const struct vault *v);
+
+/* -- token.c ----------------------------------------------------------------------------------- */
+
+enum hush_status vault_token_init(struct vault *v);
+void vault_token_done(struct vault *v); /* wipes; the stash keeps what the next worker needs */
+
+/*
+ * A reference to the token to use now and the generation of its login, logging in if there is none
+ * or it has ended; waits for a login that is under way. HUSH_AUTH: refused (and not asked again for
+ * a minute, or until the credential changed); else why there is none.
+ */
+enum hush_status vault_token_get(struct vault *v, struct hush_op *op, struct hush_secret **token,
+                                 uint32_t *generation);
+
+/* The server does not know the token of generation any more: the next vault_token_get() logs in,
+ * unless somebody did already. */
+void vault_token_refused(struct vault *v, uint32_t generation);
+
+/* The generation of the current login, and seconds that the token has left (UINT32_MAX: it does not
+ * end), for leases, which end with it. 0: no login. */
+uint32_t vault_token_left(struct vault *v, uint32_t *left_s);
+
+/* The slot watch: renews the token ahead of its end for as long as the instance lives, and tells of
+ * a new login as "everything changed" where values depend on it (dynamic engines). */
+enum hush_status vault_token_watch(struct vault *v, struct hush_op *op, hush_changed_fn *changed,
+                                   void *ctx);
+
+/* -- login.c and wrap.c ------------------------------------------------------------------------ */
+
+struct vault_login {
+    struct hush_secret *token;
+    uint32_t lease_s; /* 0: it does not end */
+    bool renewable;
+};
+
+/*
+ * One login by the instance's method, its credential files read now. digest: of what it was made
+ * from, set whenever the files could be read. HUSH_AUTH: the server (or a file that is missing or
+ * empty) refuses; detail says which method and what to do.
+ */
+enum hush_status vault_login(struct vault *v, struct hush_op *op, uint8_t digest[32],
+                             struct vault_login *out);
+
+/* The secret id of approle: the file's content, or what its wrapping token holds (from the stash if
+ * that token was unwrapped before). */
+enum hush_status vault_secret_id(struct vault *v, struct hush_op *op, struct hush_secret **out);
+
+#endif

@@ -146,10 +146,10 @@ commands_of() { # HEADING
         sed -e ':a' -e '/\\$/{N;s/\\\n *//;ta' -e '}'
 }
 
-# Each command in one shell; what a comment says of an answer must hold.
+# Each command in the same shell; what a comment says of an answer must hold.
 tour() {
     local line words number=0
-    cd $tree || return
+    cd $tree || exit
     while read -r line; do
         words=${line#*  # }
         [ "$words" != "$line" ] || words=''
@@ -168,7 +168,6 @@ tour() {
         esac
     done < <(commands_of 'A tour')
     check 'tour: it has commands' [ "$number" -ge 12 ]
-    cd /
 }
 
 # -- As installed --------------------------------------------------------------------------------
@@ -264,7 +263,7 @@ main() {
     diff /tmp/before /tmp/after >"$said"
     sed 's/^/| /' "$said"
     check 'no file and no user is left by any of these runs' [ ! -s "$said" ]
-    tour
+    (tour)
     leaves_nothing tour
     check 'installed: all files' installed
     check 'installed: mounts, reads, unmounts' mounts_installed

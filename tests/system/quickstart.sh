@@ -70,13 +70,13 @@ is_interrupted() { # NAME PATTERN SECONDS-AFTER
         ! says "$2" || break
         sleep 0.02
     done
-    sleep "$3"
+    sleep "$3" # into the middle of it
     kill -INT -- "-$pid"
     wait "$pid"
     status=$?
     sed 's/^/| /' "$out"
     check "$1: exit status 130" [ "$status" = 130 ]
-    check "$1: says that it is removed" says 'not finished.*removed again'
+    check "$1: says that what it made is removed" says 'not finished.*removed again'
 }
 
 # -- What is left --------------------------------------------------------------------------------
@@ -97,7 +97,8 @@ snapshot() {
 
 leaves_nothing() { # NAME
     check "$1: nothing is mounted" [ -z "$(grep -E 'hushfs-demo|fuse' /proc/self/mountinfo)" ]
-    check "$1: nothing is left in /run" [ -z "$(find /run -name '*hushfs*')" ]
+    check "$1: nothing is left in /run and /tmp" [ -z "$(find /run /tmp -name '*hushfs*' -o -name 'tmp.*')" ]
+    check "$1: the user that it made is gone" sh -c '! getent passwd hushfs && ! getent group hushfs'
     sleep 1
     processes >"$said"
     sed 's/^/| left: /' "$said"
@@ -209,7 +210,8 @@ fails_early() {
     fails 'no packages' 'the packages are not complete: see above'
     check 'no packages: says which are missing' says 'installing [0-9]+ packages: .*nginx'
     mv /etc/apt/away /etc/apt/sources.list
-    leaves_nothing 'failed early'
+    is_interrupted 'interrupted while it installs' 'installing [0-9]+ packages' 3
+    leaves_nothing 'interrupted while it installs'
 }
 
 fails_late() {

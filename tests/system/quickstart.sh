@@ -210,7 +210,7 @@ fails_early() {
     fails 'no packages' 'the packages are not complete: see above'
     check 'no packages: says which are missing' says 'installing [0-9]+ packages: .*nginx'
     mv /etc/apt/away /etc/apt/sources.list
-    is_interrupted 'interrupted while it installs' 'installing [0-9]+ packages' 3
+    is_interrupted 'interrupted while it installs' 'installing [0-9]+ packages: .*nginx' 0
     leaves_nothing 'interrupted while it installs'
 }
 
@@ -239,7 +239,6 @@ main() {
     touch "$out" "$said" /tmp/before /tmp/after
     fails_early
     runs first
-    check 'first: says before what it installs' says '^ *installing [0-9]+ packages: .*nginx'
     check 'first: nginx was not enabled' [ -z "$(find /etc/rc[2345].d -name 'S*nginx')" ]
     shows_it_all first
     leaves_nothing first

@@ -261,6 +261,7 @@ static bool request_only_reads(const struct hush_http_request *request)
 }
 
 /* Called when a connection stands and before each time the request is sent. */
+// NOLINTNEXTLINE(readability-non-const-parameter): curl's type
 static int request_may_send(void *ctx, char *to_ip, char *from_ip, int to_port, int from_port)
 {
     struct hush_http_exchange *exchange = ctx;

@@ -128,6 +128,31 @@ static void test_client_certificate(void **state)
     expect_call(&call, HUSH_CONFIG, missing);
 }
 
+/* The server leaves in the middle of a large body. No SIGPIPE: this process would end. */
+static void test_server_leaves(void **state)
+{
+    static const char *const servers[] = {"plain", "good"};
+    static char body[8 << 20];
+    const struct fixture *f = *state;
+
+    memset(body, 'b', sizeof(body));
+    assert_true(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+    for (size_t i = 0; i < COUNT(servers); i++) {
+        struct hush_http_request request = {
+            .method = "POST", .body = body, .body_size = sizeof(body)};
+        struct call call;
+        char url[64];
+
+        (void)snprintf(url, sizeof(url), "%s://localhost:%u/slam", i == 0 ? "http" : "https",
+                       fixture_port(f, servers[i]));
+        request.url = url;
+        call_request(&call, f, NULL, &request, FIXTURE_TIMEOUT_MS);
+        expect_call(&call, HUSH_UNAVAILABLE, "localhost");
+        (void)snprintf(strrchr(url, '/'), 4, "/ok");
+        expect_body(f, url, "ok");
+    }
+}
+
 /* -- HTTP/2 ------------------------------------------------------------------------------------ */
 
 /* Offered, and not taken: see http_request.c. What it would leave, test_leaves_nothing() finds. */
@@ -276,7 +301,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_leaves_nothing), cmocka_unit_test(test_trust),
         cmocka_unit_test(test_plain_to_tls),   cmocka_unit_test(test_client_certificate),
-        cmocka_unit_test(test_no_http2),       cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_server_leaves),  cmocka_unit_test(test_no_http2),
+        cmocka_unit_test(test_environment),
 
     };
     int failed;

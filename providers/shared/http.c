@@ -182,8 +182,8 @@ static enum hush_status line_drive(struct http_line *line, struct hush_op *op, c
             return HUSH_OK;
         }
         if (error == CURLM_OK)
-            error = hush_curl.multi_poll(line->multi, NULL, 0,
-                                    left_ms < HTTP_SLICE_MS ? (int)left_ms : HTTP_SLICE_MS, NULL);
+            error = hush_curl.multi_poll(
+                line->multi, NULL, 0, left_ms < HTTP_SLICE_MS ? (int)left_ms : HTTP_SLICE_MS, NULL);
     }
     return hush_fail(op, HUSH_NO_MEMORY, "%.*s: %s", at.host_size, at.host,
                      hush_curl.multi_strerror(error));

@@ -153,7 +153,8 @@ static bool headers_add(struct hush_http_exchange *exchange)
     const struct hush_http_request *request = exchange->request;
     const struct hush_http_header *header = request->headers;
     const char *type = request->content_type == NULL ? "application/json" : request->content_type;
-    struct curl_slist *longer = hush_curl.slist_append(NULL, "Expect:"); /* none: do not wait for 100 */
+    struct curl_slist *longer =
+        hush_curl.slist_append(NULL, "Expect:"); /* none: do not wait for 100 */
 
     exchange->headers = longer;
     if (longer == NULL)
@@ -355,8 +356,10 @@ static bool set_tls(CURL *easy, const struct hush_http_config *config)
     const char *key = config->key_file != NULL ? config->key_file : config->cert_file;
     bool good = true;
 
-    good &= hush_curl.easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, config->insecure ? 0L : 1L) == CURLE_OK;
-    good &= hush_curl.easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, config->insecure ? 0L : 2L) == CURLE_OK;
+    good &=
+        hush_curl.easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, config->insecure ? 0L : 1L) == CURLE_OK;
+    good &=
+        hush_curl.easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, config->insecure ? 0L : 2L) == CURLE_OK;
     if (own) {
         good &= hush_curl.easy_setopt(easy, CURLOPT_CAINFO, config->ca_file) == CURLE_OK;
         good &= hush_curl.easy_setopt(easy, CURLOPT_CAPATH, config->ca_path) == CURLE_OK;
@@ -365,7 +368,7 @@ static bool set_tls(CURL *easy, const struct hush_http_config *config)
     good &= hush_curl.easy_setopt(easy, CURLOPT_SSLKEY, key) == CURLE_OK;
     if (config->connect_timeout_ms != 0)
         good &= hush_curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                                 (long)config->connect_timeout_ms) == CURLE_OK;
+                                      (long)config->connect_timeout_ms) == CURLE_OK;
     else
         good &= hush_curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 86400000L) == CURLE_OK;
     return good;
@@ -377,9 +380,9 @@ static bool set_request(CURL *easy, const struct hush_http_request *request)
 
     if (request->body != NULL || strcmp(request->method, "POST") == 0) {
         good &= hush_curl.easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                                 (curl_off_t)request->body_size) == CURLE_OK;
+                                      (curl_off_t)request->body_size) == CURLE_OK;
         good &= hush_curl.easy_setopt(easy, CURLOPT_POSTFIELDS,
-                                 request->body == NULL ? "" : request->body) == CURLE_OK;
+                                      request->body == NULL ? "" : request->body) == CURLE_OK;
     } else if (strcmp(request->method, "HEAD") == 0) {
         good &= hush_curl.easy_setopt(easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
     }
@@ -398,8 +401,8 @@ static bool set_callbacks(CURL *easy, struct hush_http_exchange *exchange)
     good &= hush_curl.easy_setopt(easy, CURLOPT_PREREQFUNCTION, request_may_send) == CURLE_OK;
     good &= hush_curl.easy_setopt(easy, CURLOPT_PREREQDATA, exchange) == CURLE_OK;
     /* Refused at once if it says so beforehand; on_body() counts what it does not say. */
-    good &=
-        hush_curl.easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)exchange->max) == CURLE_OK;
+    good &= hush_curl.easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)exchange->max) ==
+            CURLE_OK;
     return good;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libcurl.h - libcurl, loaded by the first HTTP client of a process. It brings some thirty libraries
- * and 4 MiB of resident memory, which a mount without a network does not need. The one file that
- * includes curl.h.
+ * libcurl.h - libcurl, loaded by the first HTTP client of a process. It brings some thirty
+ * libraries and 4 MiB of resident memory, which a mount without a network does not need. The one
+ * file that includes curl.h.
  */
 #ifndef HUSH_LIBCURL_H
 #define HUSH_LIBCURL_H

@@ -28,9 +28,9 @@ static time_t wall_s(void)
     return (time_t)(1000000 + now_ns() / HUSH_NS_PER_S);
 }
 
-void fake_clock_forward(uint64_t ms)
+void fake_clock_forward(unsigned ms)
 {
-    atomic_fetch_add(&fake_now_ns, ms * HUSH_NS_PER_MS);
+    atomic_fetch_add(&fake_now_ns, ms * (uint64_t)HUSH_NS_PER_MS);
 }
 
 static void sleep_ms(long ms)
@@ -166,12 +166,13 @@ enum hush_status vault_status(struct hush_op *op, const struct vault_request *re
         {503, HUSH_UNAVAILABLE},
     };
     /* clang-format on */
-    size_t i = 0;
+    enum hush_status status = HUSH_STATUS_COUNT;
 
-    while (i < COUNT(rows) && rows[i].code != answer->code)
-        i++;
-    CHECK(i < COUNT(rows));
-    return hush_fail(op, rows[i].status, "%s: code %d", request->path, answer->code);
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (rows[i].code == answer->code)
+            status = rows[i].status;
+    CHECK(status != HUSH_STATUS_COUNT);
+    return hush_fail(op, status, "%s: code %d", request->path, answer->code);
 }
 
 bool vault_is_bad_token(const struct hush_http_answer *answer)

@@ -63,7 +63,7 @@ unsigned fake_calls(const char *what); /* 0 for one that nobody set */
 void fake_reset(void);
 
 /* The clock, in milliseconds since it began. */
-void fake_clock_forward(uint64_t ms);
+void fake_clock_forward(unsigned ms);
 
 /* Does fn(ctx) come true within seconds? */
 bool eventually(bool (*fn)(void *ctx), void *ctx);

@@ -95,7 +95,7 @@ static void test_a_failed_renewal_is_tried_again(void **state)
     expect_token(f, "t1", 1);
     fake_clock_forward(734 * 1000);
     for (unsigned i = 1; i <= 4; i++) {
-        const uint64_t pause_ms = UINT64_C(1000) << (i - 1);
+        const unsigned pause_ms = 1000U << (i - 1);
         expect_calls(RENEW, i);
         expect_token(f, "t1", 1);
         fake_clock_forward(pause_ms - 1);

@@ -159,7 +159,7 @@ static void test_without_an_end(void **state)
 
     fake_answer(LOGIN, 200, LOGIN_BODY(0));
     expect_token(f, "t1", 1);
-    fake_clock_forward(UINT64_C(1000) * 86400 * 1000);
+    fake_clock_forward(UINT32_MAX);
     expect_token(f, "t1", 1);
     assert_int_equal(vault_token_left(&f->v, &left_s), 1);
     assert_int_equal(left_s, UINT32_MAX);
@@ -281,6 +281,9 @@ static void test_what_is_a_refusal(void **state)
         calls += rows[i].status == HUSH_AUTH ? 1 : 2;
         assert_int_equal(fake_calls(LOGIN), calls);
     }
+    fake_answer(LOGIN, 404, "{}"); /* the mount or the namespace: not the credential's fault */
+    assert_int_equal(get_status(f), HUSH_AUTH);
+    assert_non_null(strstr(f->op.detail, "code 404"));
 }
 
 static void test_a_missing_file_asks_nobody(void **state)

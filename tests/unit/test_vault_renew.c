@@ -164,6 +164,7 @@ static void test_a_new_login_changes_no_static_secret(void **state)
     fake_answer(LOGIN, 200, LOGIN_BODY(1000));
     fixture_watch(f);
     expect_token(f, "t1", 1);
+    settle(); /* the watch has seen the first */
     vault_token_refused(&f->v, 1);
     expect_token(f, "t2", 2);
     settle();
@@ -301,6 +302,25 @@ static void test_a_given_token_near_its_maximum(void **state)
     expect_token(f, "given-2", 2);
 }
 
+/* Our clock is wrong, or the server's: it is renewed beyond what we took for its maximum. */
+static void test_a_maximum_that_was_none(void **state)
+{
+    struct fixture *f = *state;
+
+    given_token(f, "{\"data\":{\"ttl\":200,\"renewable\":true,\"num_uses\":0,"
+                   "\"explicit_max_ttl\":300,\"creation_time\":1000900}}");
+    fake_answer(RENEW, 200, RENEWED(200));
+    fixture_watch(f);
+    expect_token(f, "given-1", 1);
+    fake_clock_forward(148 * 1000);
+    expect_calls(RENEW, 1);
+    fixture_write(f->file, "given-2\n");
+    fake_clock_forward(148 * 1000);
+    expect_calls(RENEW, 2);
+    expect_token(f, "given-1", 1); /* no reason to look for another */
+    assert_int_equal(fake_calls(LOOKUP), 1);
+}
+
 /* Each request costs such a token a use: one is spent to know it, no more. */
 static void test_a_given_token_of_so_many_uses(void **state)
 {
@@ -393,6 +413,7 @@ int main(void)
         TEST(test_gone_when_it_is_renewed),
         TEST(test_a_given_token_is_renewed),
         TEST(test_a_given_token_near_its_maximum),
+        TEST(test_a_maximum_that_was_none),
         TEST(test_a_given_token_of_so_many_uses),
         TEST(test_what_lookup_says),
         TEST(test_a_given_token_that_is_gone),

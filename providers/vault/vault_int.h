@@ -7,9 +7,11 @@
  *     kv.c        KV v1 and v2: read, list, versions
  *     engine.c    the dynamic engines: which path a name is, leases, PKI
  *     vault.c     the provider: open, close, and which of the two answers
- *     token.c     the token of an instance: login when needed, renewal, the stash, watch()
- *     login.c     the login methods, one row of a table each
+ *     token.c     the token of an instance: login when needed, the stash
+ *     renew.c     it is renewed, or replaced, ahead of its end: watch()
+ *     login.c     the login methods, one row of a table each; login_answer.c: what is answered
  *     wrap.c      a response-wrapped secret id: looked up, unwrapped once, kept
+ *     token.h     what these share
  *
  * Threads: any, but where it says otherwise. What changes after open() stands in struct vault_token
  * (its own mutex) or is atomic.
@@ -25,21 +27,43 @@
 #include <stdatomic.h>
 
 enum vault_protocol { VAULT_HTTP, VAULT_HTTPS };
+/* By the index that the option auth_method has in vault_auth_methods. */
+enum vault_auth {
+    VAULT_AUTH_TOKEN,
+    VAULT_AUTH_APPROLE,
+    VAULT_AUTH_KUBERNETES,
+    VAULT_AUTH_JWT,
+    VAULT_AUTH_CERT,
+    VAULT_AUTH_USERPASS,
+    VAULT_AUTH_COUNT,
+};
 enum vault_kv { VAULT_KV_AUTO, VAULT_KV_1, VAULT_KV_2 };
 
 /* token.c's: everything that changes while the instance is open. */
 struct vault_token {
     pthread_mutex_t lock;        /* held for no request */
-    pthread_cond_t changed;      /* a login ended, the token changed, or somebody is canceled */
-    bool busy;                   /* one login or renewal at a time is under way */
+    pthread_cond_t changed;      /* a flight ended, or the token went; monotonic clock */
+    bool busy;                   /* a flight, one login or renewal at a time, is under way */
+    uint32_t flights;            /* how many have ended, … */
+    enum hush_status outcome;    /* … how the last one did, … */
+    uint32_t retry_after_ms;     /* … when to ask again … */
+    char why[HUSH_DETAIL_MAX];   /* … and why it failed */
     struct hush_secret *secret;  /* NULL: none yet */
     uint32_t generation;         /* of the login: larger with each; 0: none yet */
-    uint64_t fetched_ns, end_ns; /* boottime; end 0: it does not end */
+    uint64_t login_ns;           /* boottime, as all here; 0: not by this process */
+    uint64_t fetched_ns, end_ns; /* of the login or the last renewal; end 0: it does not end */
     uint64_t hard_end_ns;        /* explicit_max_ttl: no renewal goes beyond; 0: none, or unknown */
+    uint32_t lease_s;            /* the longest that it was given: less is a sign of its end */
     bool renewable;
+    bool limited;           /* num_uses: nothing is spent on renewals */
+    uint8_t made_of[32];    /* digest of what the login was made of */
+    uint32_t rejections;    /* tokens in a row that the server soon did not know any more */
     uint64_t refused_ns;    /* a login was refused then, and is not tried again … */
     uint8_t refused_of[32]; /* … before a minute passed or what it was made of changed (digest) */
     char refused_why[HUSH_DETAIL_MAX];
+    /* wrap.c's, for whoever has the flight: what the last wrapping token held. */
+    struct hush_secret *secret_id; /* NULL: nothing */
+    uint8_t secret_id_of[32];      /* digest of that wrapping token */
 };
 
 struct vault {
@@ -124,7 +148,9 @@ const struct vault_engine *vault_engine(const struct vault *v);
 
 /* -- token.c ----------------------------------------------------------------------------------- */
 
-enum hush_status vault_token_init(struct vault *v);
+/* Takes the last worker's token over, if the stash has one of the same configuration. For open(),
+ * after vault_options_settle(). */
+enum hush_status vault_token_init(struct vault *v, struct hush_op *op);
 void vault_token_done(struct vault *v); /* wipes; the stash keeps what the next worker needs */
 
 /*
@@ -148,24 +174,11 @@ uint32_t vault_token_left(struct vault *v, uint32_t *left_s);
 enum hush_status vault_token_watch(struct vault *v, struct hush_op *op, hush_changed_fn *changed,
                                    void *ctx);
 
-/* -- login.c and wrap.c ------------------------------------------------------------------------ */
+/* -- login.c; what it and wrap.c give to token.c is in login.h ------------------------------ */
 
-struct vault_login {
-    struct hush_secret *token;
-    uint32_t lease_s; /* 0: it does not end */
-    bool renewable;
-};
+extern const char *const vault_auth_methods[]; /* the choices of auth_method */
 
-/*
- * One login by the instance's method, its credential files read now. digest: of what it was made
- * from, set whenever the files could be read. HUSH_AUTH: the server (or a file that is missing or
- * empty) refuses; detail says which method and what to do.
- */
-enum hush_status vault_login(struct vault *v, struct hush_op *op, uint8_t digest[32],
-                             struct vault_login *out);
-
-/* The secret id of approle: the file's content, or what its wrapping token holds (from the stash if
- * that token was unwrapped before). */
-enum hush_status vault_secret_id(struct vault *v, struct hush_op *op, struct hush_secret **out);
+/* HUSH_CONFIG: auth_method lacks an option. For vault_options_settle(). */
+enum hush_status vault_login_check(const struct vault *v, struct hush_op *op);
 
 #endif

@@ -10,7 +10,8 @@
 #include <time.h>
 
 enum {
-    WAIT_MS = 200, /* for the kernel to forget */
+    ROUNDS = 5,
+    WAIT_MS = 100, /* for the kernel to forget */
     SLICE_MS = 5,
 };
 
@@ -54,19 +55,31 @@ uint64_t hush_evict(struct hush_fs *fs, uint64_t bytes, const struct hush_item *
     return gone;
 }
 
+/* True: used has come down to that. */
+static bool wait_for(struct hush_fs *fs, const struct hush_op *op, size_t used)
+{
+    for (int ms = 0; ms < WAIT_MS && !hush_op_canceled(op); ms += SLICE_MS) {
+        if (hush_arena_usage(fs->arena).used <= used)
+            return true;
+        (void)nanosleep(&(struct timespec){.tv_nsec = (long)SLICE_MS * HUSH_NS_PER_MS}, NULL);
+    }
+    return false;
+}
+
 bool hush_evict_room(struct hush_fs *fs, struct hush_op *op, const struct hush_item *but)
 {
     size_t before = hush_arena_usage(fs->arena).used;
-    uint64_t gone;
+    uint64_t gone = 1, all = 0;
 
-    pthread_mutex_lock(&fs->lock);
-    gone = hush_evict(fs, op->no_room + HUSH_EVICT_RECORD, but);
-    pthread_mutex_unlock(&fs->lock);
-    for (int ms = 0; gone > 0 && ms < WAIT_MS && !hush_op_canceled(op); ms += SLICE_MS) {
-        if (hush_arena_usage(fs->arena).used + op->no_room <= before)
+    /* What is in use without our knowing it (`open = kernel`) stays for now: then others go. */
+    for (int round = 0; round < ROUNDS && gone > 0; round++) {
+        pthread_mutex_lock(&fs->lock);
+        gone = hush_evict(fs, op->no_room + HUSH_EVICT_RECORD, but);
+        pthread_mutex_unlock(&fs->lock);
+        all += gone;
+        if (gone > 0 && wait_for(fs, op, before > op->no_room ? before - op->no_room : 0))
             break;
-        (void)nanosleep(&(struct timespec){.tv_nsec = (long)SLICE_MS * HUSH_NS_PER_MS}, NULL);
     }
     op->detail[0] = '\0';
-    return gone > 0;
+    return all > 0;
 }

@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "evict.h"
 #include "gate.h"
 #include "item.h"
 #include "job.h"
@@ -22,7 +23,7 @@ enum { LIST_BRIEF_MS = 1000 };
 
 /* -- Queueing: with the lock held -------------------------------------------------------------- */
 
-static struct hush_job *job_new(struct hush_instance *instance, unsigned flags)
+struct hush_job *hush_job_new(struct hush_instance *instance, unsigned flags)
 {
     struct hush_job *job = calloc(1, sizeof(*job));
 
@@ -43,7 +44,7 @@ bool hush_work_fetch(struct hush_fs *fs, struct hush_item *item, unsigned flags)
     }
     if (item->instance == NULL || fs->stopping)
         return false;
-    item->job = job_new(item->instance, flags);
+    item->job = hush_job_new(item->instance, flags);
     if (item->job == NULL)
         return false;
     item->job->item = item;
@@ -56,7 +57,7 @@ bool hush_work_list(struct hush_fs *fs, struct hush_node *dir)
         return true;
     if (fs->stopping)
         return false;
-    dir->list_job = job_new(dir->instance, HUSH_WORK_BACKGROUND);
+    dir->list_job = hush_job_new(dir->instance, HUSH_WORK_BACKGROUND);
     if (dir->list_job == NULL)
         return false;
     dir->list_job->dir = dir;
@@ -65,7 +66,8 @@ bool hush_work_list(struct hush_fs *fs, struct hush_node *dir)
 
 void hush_work_abandon(struct hush_job *job, bool timed_out)
 {
-    if ((job->flags & HUSH_WORK_BACKGROUND) != 0)
+    if ((job->flags & HUSH_WORK_BACKGROUND) != 0 ||
+        (job->instance->provider->flags & HUSH_ONE_SECRET_PER_READ) != 0)
         return;
     job->timed_out = timed_out;
     hush_op_cancel(&job->op);
@@ -146,8 +148,8 @@ static bool fetch_prepare(struct hush_fs *fs, const struct hush_job *job, struct
     memset(f, 0, sizeof(*f));
     if (!hush_item_ref(item, &f->ref))
         return false;
-    /* Another configuration may make other bytes of the same version. */
-    if (newest != NULL && newest->record->config == atomic_load(&fs->state->config_generation) &&
+    /* Another source may have other bytes of the same version. */
+    if (newest != NULL && newest->record->source == item->source && !newest->record->dynamic &&
         (can & HUSH_HAS_UNCHANGED) != 0 && (job->flags & HUSH_WORK_WHOLE) == 0)
         f->if_not = newest->record->latest;
     f->params = hush_config_params(fs->config, item->path);
@@ -171,6 +173,19 @@ static enum hush_status fetch_call(struct hush_job *job, const struct fetch *f,
     if (status != HUSH_OK)
         hush_metric_add(HUSH_METRIC_FETCH_ERRORS, 1);
     return status;
+}
+
+/* Where the memory is full, once more when something else has gone. */
+static enum hush_status fetch_roomy(struct hush_fs *fs, struct hush_job *job, const struct fetch *f,
+                                    struct hush_value *value)
+{
+    enum hush_status status = fetch_call(job, f, value);
+
+    if (status != HUSH_NO_MEMORY || job->op.no_room == 0 ||
+        (job->instance->provider->flags & HUSH_ONE_SECRET_PER_READ) != 0 ||
+        !hush_evict_room(fs, &job->op, job->item))
+        return status;
+    return fetch_call(job, f, value);
 }
 
 /* The literal name is not there: read it as NAME#VERSION. */
@@ -309,6 +324,13 @@ static void fetch_given_up(struct hush_fs *fs, struct hush_job *job)
         (void)hush_work_fetch(fs, item, job->flags);
 }
 
+static bool newest_is_dynamic(const struct hush_item *item)
+{
+    const struct hush_snapshot *newest = item->staged != NULL ? item->staged : item->current;
+
+    return newest != NULL && newest->record->dynamic != 0;
+}
+
 static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_status status,
                          struct hush_value *value)
 {
@@ -323,7 +345,8 @@ static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_sta
         hush_gate_wake_item(fs, item, item->status);
     else
         hush_gate_settle_item(item); /* they are woken when the kernel knows it */
-    if (again)
+    /* What this fetch made is what there is now. */
+    if (again && !(status == HUSH_OK && newest_is_dynamic(item)))
         (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE);
 }
 
@@ -348,7 +371,7 @@ static void run_fetch(struct hush_fs *fs, struct hush_job *job)
 
     pthread_mutex_unlock(&fs->lock);
     if (asks)
-        status = fetch_call(job, &f, &value);
+        status = fetch_roomy(fs, job, &f, &value);
     if (asks && status == HUSH_NOT_FOUND && f.may_split)
         status = fetch_version(fs, job, &f, &value);
     if (asks && resolve && (status == HUSH_NOT_FOUND || status == HUSH_DENIED))
@@ -453,6 +476,11 @@ static bool job_is_moot(const struct hush_job *job)
 void hush_job_run(struct hush_fs *fs, struct hush_job *job)
 {
     hush_op_init(&job->op, fs->arena, job->instance->config->timeout_ms);
+    if ((job->flags & HUSH_WORK_RENEW) != 0) {
+        hush_job_renew(fs, job);
+        free(job);
+        return;
+    }
     if (job->item != NULL && job->item->again)
         job->flags |= HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE; /* a change that nobody may miss */
     if (job_is_moot(job))

@@ -9,9 +9,11 @@
  *     kv.c        KV v1 and v2: read, list, versions
  *     engine.c    the other engines: which path a name is; lease.c: renew and revoke
  *     vault.c     the provider: open, close, and which of the two answers
- *     token.c     the token of an instance: login when needed, renewal, the stash, watch()
- *     login.c     the login methods, one row of a table each
+ *     token.c     the token of an instance: login when needed, the stash
+ *     renew.c     it is renewed, or replaced, ahead of its end: watch()
+ *     login.c     the login methods, one row of a table each; login_answer.c: what is answered
  *     wrap.c      a response-wrapped secret id: looked up, unwrapped once, kept
+ *     token.h     what these share
  *
  * Threads: any, but where it says otherwise. What changes after open() stands in struct vault_token
  * (its own mutex) or is atomic.
@@ -46,6 +48,7 @@ struct vault_token {
     bool busy;                   /* a flight, one login or renewal at a time, is under way */
     uint32_t flights;            /* how many have ended, … */
     enum hush_status outcome;    /* … how the last one did, … */
+    uint32_t retry_after_ms;     /* … when to ask again … */
     char why[HUSH_DETAIL_MAX];   /* … and why it failed */
     struct hush_secret *secret;  /* NULL: none yet */
     uint32_t generation;         /* of the login: larger with each; 0: none yet */

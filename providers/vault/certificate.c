@@ -2,8 +2,8 @@
 /*
  * certificate.c - certificates as servers read them. The PKI engine answers with PEM that lacks its
  * last newline, and with the chain as an array; a file that is to be concatenated, or read by nginx
- * (ssl_certificate: leaf first, then what signed it) or HAProxy (crt: that and the key in one file),
- * must be whole. Certificates are public; the key stays in the arena.
+ * (ssl_certificate: leaf first, then what signed it) or HAProxy (crt: that and the key in one
+ * file), must be whole. Certificates are public; the key stays in the arena.
  */
 #include "answer.h"
 
@@ -30,9 +30,8 @@ static X509 *x509_read(const char *pem)
 static bool x509_is_self_signed(const char *pem)
 {
     X509 *certificate = x509_read(pem);
-    const bool is = certificate != NULL &&
-                    X509_NAME_cmp(X509_get_subject_name(certificate),
-                                  X509_get_issuer_name(certificate)) == 0;
+    const bool is = certificate != NULL && X509_NAME_cmp(X509_get_subject_name(certificate),
+                                                         X509_get_issuer_name(certificate)) == 0;
 
     X509_free(certificate);
     return is;
@@ -150,8 +149,8 @@ static enum hush_status pki_finish_fields(struct hush_op *op, const struct hush_
 
 /*
  * The certificate and what signed it, without the root: who trusts the root has it, and a server
- * that sends it wastes its clients' bytes. Nothing if the certificate is not one PEM block (format =
- * der, or pem_bundle, which has the key in it).
+ * that sends it wastes its clients' bytes. Nothing if the certificate is not one PEM block (format
+ * = der, or pem_bundle, which has the key in it).
  */
 static void pki_full_chain(const struct hush_jtree *data, struct pem *out)
 {
@@ -274,9 +273,8 @@ bool vault_ssh_end(const char *text, time_t *out)
     if (key_strings == 0 || size == 0 || size > HUSH_SECRET_SIZE_MAX)
         return false;
     bytes = malloc(size);
-    got = bytes == NULL
-              ? -1
-              : EVP_DecodeBlock(bytes, (const unsigned char *)base64 + skip, (int)size);
+    got = bytes == NULL ? -1
+                        : EVP_DecodeBlock(bytes, (const unsigned char *)base64 + skip, (int)size);
     if (got < 0 || !ssh_read_end((struct ssh_cursor){bytes, bytes + got}, key_strings, &end) ||
         end > INT64_MAX)
         return false; /* all ones: it never ends */

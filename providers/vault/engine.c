@@ -178,8 +178,7 @@ static enum hush_status engine_post(struct vault *v, struct hush_op *op, const c
         return hush_fail(op, HUSH_NO_MEMORY, "no memory for a request");
     for (size_t i = 0; i < count; i++)
         if (param_is_sent(&params[i]))
-            rows[used++] =
-                (struct hush_jtree_row){.name = params[i].name, .text = params[i].value};
+            rows[used++] = (struct hush_jtree_row){.name = params[i].name, .text = params[i].value};
     status = hush_jtree_write(op, rows, &body, &request.body_size);
     if (status != HUSH_OK)
         return status;
@@ -219,7 +218,7 @@ static enum hush_status engine_value(struct vault *v, struct hush_op *op,
                                      const struct hush_http_answer *answer, uint32_t generation,
                                      struct hush_value *out)
 {
-    const engine_finish_fn *finish = engine_row(v)->finish;
+    engine_finish_fn *const finish = engine_row(v)->finish;
     struct hush_value value = {0};
     struct hush_jtree *root = NULL;
     struct engine_answer found = {.value = &value};

@@ -123,8 +123,8 @@ enum hush_status vault_kv2_value(struct hush_op *op, const struct hush_http_answ
 enum hush_status vault_kv_gone(struct hush_op *op, const struct hush_http_answer *answer,
                                const char *path)
 {
-    static const char *const reasons[] = {"the server has no such secret, or no such version", "this version is deleted",
-                                          "this version is destroyed"};
+    static const char *const reasons[] = {"the server has no such secret, or no such version",
+                                          "this version is deleted", "this version is destroyed"};
     struct hush_jtree *root = NULL;
     const struct hush_jtree *data, *metadata;
     const char *deleted;

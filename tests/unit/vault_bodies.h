@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vault_bodies.h - what servers answered, for the tests of the Vault provider: certificates (as they
- * stand in JSON: a newline is \n) that end in 2126, and OpenSSH certificates that end on
+ * vault_bodies.h - what servers answered, for the tests of the Vault provider: certificates (as
+ * they stand in JSON: a newline is \n) that end in 2126, and OpenSSH certificates that end on
  * 2027-01-01, or never. No key in here opens anything.
  */
 #ifndef VAULT_BODIES_H

@@ -447,7 +447,10 @@ static const char *pem(const char *json, char *out)
 
     for (; *json != '\0'; json++) {
         const bool newline = json[0] == '\\' && json[1] == 'n';
-        out[used++] = newline ? '\n' : *json;
+        if (newline)
+            out[used++] = '\n';
+        else
+            out[used++] = *json;
         json += newline;
     }
     out[used++] = '\n';

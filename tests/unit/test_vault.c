@@ -434,6 +434,35 @@ static void test_method_needs(void **state)
     expect_detail(f, "approle_role_id");
 }
 
+/* `hushfs check` knows no environment, and leaves nothing behind. */
+static void test_check(void **state)
+{
+    /* clang-format off */
+    static const struct { const char *option, *value; bool good; const char *detail; } rows[] = {
+        {"mount", "kv", true, NULL},
+        {"auth_method", "cert", true, NULL}, /* $VAULT_CLIENT_CERT may be set */
+        {"auth_method", "userpass", false, "userpass_username"},
+        {"mount", "a/../b", false, "mount"},
+        {"kube_auth_path", "a//b", false, "kube_auth_path"},
+        {"port", "70000", false, "port"},
+        {"host", "a/b", false, "host"},
+    };
+    /* clang-format on */
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        make(f);
+        set(f, rows[i].option, rows[i].value);
+        f->provider->env = NULL;
+        hush_op_init(&f->op, NULL, 0);
+        assert_int_equal(f->provider->ops->check(f->provider, &f->op),
+                         rows[i].good ? HUSH_OK : HUSH_CONFIG);
+        if (!rows[i].good)
+            expect_detail(f, rows[i].detail);
+        assert_null(vault(f)->base_url);
+    }
+}
+
 /* -- Requests ---------------------------------------------------------------------------------- */
 
 #define UI_MOUNT "GET /v1/sys/internal/ui/mounts/secret"
@@ -907,6 +936,7 @@ int main(void)
         TEST(test_names),
         TEST(test_files),
         TEST(test_method_needs),
+        TEST(test_check),
         TEST(test_headers),
         TEST(test_login_again),
         TEST(test_policy),

@@ -665,6 +665,26 @@ static void test_kv_versions(void **state)
                      HUSH_NOT_FOUND);
 }
 
+/* Nothing there, and nothing that it could be in, are told apart. */
+static void test_kv_no_mount(void **state)
+{
+    struct fixture *f = *state;
+
+    open_with(f, "kv", "secret");
+    answers(UI_MOUNT, 403, "{\"errors\":[\"preflight capability check returned 403\"]}");
+    answers("GET /v1/secret/app", 404,
+            "{\"errors\":[\"no handler for route \\\"secret/app\\\"\"]}");
+    assert_int_equal(fetch(f, "app"), HUSH_NOT_FOUND);
+    expect_detail(f, "nothing is mounted there");
+    answers("GET /v1/secret/app", 404, NOTHING);
+    assert_int_equal(fetch(f, "app"), HUSH_NOT_FOUND);
+    expect_detail(f, "no such secret");
+    set(f, "kv", "v1");
+    answers("GET /v1/secret?list=true", 404, IS_OTHER);
+    assert_int_equal(list(f, ""), HUSH_CONFIG);
+    expect_detail(f, "kv = v2");
+}
+
 /* -- Other engines ----------------------------------------------------------------------------- */
 
 static void test_engine_flags(void **state)
@@ -948,6 +968,7 @@ int main(void)
         TEST(test_kv_odd_names),
         TEST(test_kv_list),
         TEST(test_kv_versions),
+        TEST(test_kv_no_mount),
         TEST(test_engine_flags),
         TEST(test_database),
         TEST(test_lease_and_token),

@@ -16,12 +16,13 @@
 #define TEST_PROVIDER(X)
 #endif
 
-/* Sorted by name. */
+/* Sorted by name, "test" too. */
 #define HUSH_PROVIDER_LIST(X)                                                                      \
     X(env)                                                                                         \
     X(file)                                                                                        \
     X(sealed)                                                                                      \
-    TEST_PROVIDER(X)
+    TEST_PROVIDER(X)                                                                               \
+    X(vault)
 
 #define X(name) extern const struct hush_provider_ops hush_provider_##name;
 HUSH_PROVIDER_LIST(X)

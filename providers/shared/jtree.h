@@ -25,6 +25,8 @@ size_t hush_jtree_count(const struct hush_jtree *node); /* members or elements; 
 
 const char *hush_jtree_string(const struct hush_jtree *node); /* NULL: not a string */
 bool hush_jtree_is_true(const struct hush_jtree *node);
+bool hush_jtree_is_null(const struct hush_jtree *node);   /* JSON's null; false for no node */
+bool hush_jtree_is_object(const struct hush_jtree *node); /* false for no node */
 bool hush_jtree_number(const struct hush_jtree *node, uint64_t *out); /* false: no integer >= 0 */
 
 /*

@@ -4,8 +4,10 @@
  *
  *     options.c   the option table, and the environment (BAO_*, VAULT_*) where an option is unset
  *     request.c   one request: URL, namespace, token, one re-login, what an answer means
+ *     path.c      the paths below /v1/ that names become
+ *     answer.c    what the bodies of answers hold (answer.h); certificate.c: those of PKI and SSH
  *     kv.c        KV v1 and v2: read, list, versions
- *     engine.c    the dynamic engines: which path a name is, leases, PKI
+ *     engine.c    the other engines: which path a name is; lease.c: renew and revoke
  *     vault.c     the provider: open, close, and which of the two answers
  *     token.c     the token of an instance: login when needed, the stash
  *     renew.c     it is renewed, or replaced, ahead of its end: watch()
@@ -72,6 +74,7 @@ struct vault {
     /* Options; options.c says what each is. */
     char *url, *host, *mount, *namespace, *ca_file, *ca_path, *tls_server_name;
     uint32_t protocol, port, kv, engine, auth_method;
+    uint32_t ssl_verify_choice; /* the option, which can be unset; settled in ssl_verify */
     bool ssl_verify, revoke;
     char *token_file;
     char *approle_auth_path, *approle_role_id, *approle_secret_id_file;
@@ -82,7 +85,8 @@ struct vault {
     char *userpass_auth_path, *userpass_username, *userpass_password_file;
 
     /* Set by open(), fixed from then on. */
-    char *base_url; /* "https://vault.example:8200", no trailing '/'; owned */
+    char *base_url;             /* "https://vault.example:8200", no trailing '/'; owned */
+    char *cert_path, *key_path; /* our own certificate and its key, NULL: none; owned */
     struct hush_http *http;
 
     struct vault_token token;
@@ -93,8 +97,28 @@ struct vault {
 
 extern const struct hush_option vault_options[];
 
-/* Fill in what is unset from the environment, check what belongs together, set base_url. */
+/*
+ * Fill in what is unset from the environment, check what belongs together, set base_url, cert_path
+ * and key_path, which vault_options_release() frees.
+ */
 enum hush_status vault_options_settle(struct vault *v, struct hush_op *op);
+/* What of this is certain without an environment; for the slot check. */
+enum hush_status vault_options_check(struct vault *v, struct hush_op *op);
+void vault_options_release(struct vault *v);
+
+/* -- path.c ------------------------------------------------------------------------------------ */
+
+enum { VAULT_MOUNT_MAX = 512, VAULT_PATH_SIZE = 3 * (HUSH_PATH_MAX + 2 * VAULT_MOUNT_MAX) };
+
+/* Why the server cannot have this name, as "a name that …"; NULL: it can. */
+const char *vault_name_fault(const char *name);
+
+/*
+ * The parts (raw, ending with NULL; "" is left out) joined and encoded. HUSH_NOT_FOUND: the server
+ * would clean or refuse one of them, so nothing has such a name.
+ */
+enum hush_status vault_path(struct hush_op *op, const char *const parts[],
+                            char out[VAULT_PATH_SIZE]);
 
 /* -- request.c --------------------------------------------------------------------------------- */
 
@@ -105,6 +129,8 @@ struct vault_request {
     size_t body_size;
     const struct hush_secret *token; /* vault_send() only; NULL: none */
     bool no_namespace;               /* sys/health, which refuses it */
+    bool wants_404;                  /* vault_call(): 404 is the caller's to judge, so HUSH_OK */
+    size_t answer_max;               /* bytes; 0: HUSH_HTTP_BODY_MAX */
 };
 
 /* One request as it is, without a login of its own. HUSH_OK: an answer of any code. */
@@ -143,8 +169,20 @@ struct vault_engine {
                                  hush_emit_fn *emit, void *ctx); /* NULL: cannot */
 };
 
-/* By the index that the option engine has. */
+/* By the index that the option engine has; [0] is KV. */
 const struct vault_engine *vault_engine(const struct vault *v);
+extern const char *const vault_engine_names[]; /* the choices of the option */
+extern const struct vault_engine vault_engine_kv;
+
+/* All that is listed below parts, a path of the mount's. top_exists: if the server knows nothing
+ * there, that is an empty listing. */
+enum hush_status vault_list(struct vault *v, struct hush_op *op, const char *const parts[],
+                            bool top_exists, hush_emit_fn *emit, void *ctx);
+
+/* lease.c: the slots of the same names. */
+enum hush_status vault_renew(struct hush_provider *self, struct hush_op *op, const char *lease,
+                             struct hush_meta *meta);
+enum hush_status vault_revoke(struct hush_provider *self, struct hush_op *op, const char *lease);
 
 /* -- token.c ----------------------------------------------------------------------------------- */
 

@@ -142,9 +142,11 @@ static bool test_named(const struct test_provider *test, struct hush_op *op,
 {
     cleanup_free char *name = NULL;
 
-    if (ref->version.text[0] == '\0' || strchr(ref->version.text, '/') != NULL ||
-        asprintf(&name, "%s.versions/%s", ref->path, ref->version.text) < 0 ||
-        !test_exists(test, name, ""))
+    if (ref->version.text[0] == '\0' || strchr(ref->version.text, '/') != NULL)
+        return false;
+    if (asprintf(&name, "%s.versions/%s", ref->path, ref->version.text) < 0)
+        name = NULL; /* undefined after a failure */
+    if (name == NULL || !test_exists(test, name, ""))
         return false;
     *status = test_read(test, op, name, &value->secret);
     value->meta.version = ref->version;

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -60,7 +61,8 @@ static void next(struct fixture *f, const char *sections)
 {
     end(f);
     begin(f, sections);
-    assert_non_null(f->stash);
+    if (f->stash == NULL)
+        abort(); /* for analyzers, which do not know that assert_non_null() never returns */
 }
 
 static int setup(void **state)

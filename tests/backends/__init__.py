@@ -10,3 +10,7 @@
 
 What cannot be had here raises Missing, with the reason. By hand: `python3 -m tests.backends --help`.
 """
+
+from .server import Missing
+
+__all__ = ["Missing"]

@@ -29,9 +29,11 @@ token_file = {token}
 
 
 def token_file(bao):
+    """Readable by whatever user a mount serves as: nothing but demonstrations is behind it."""
     path = bao.base / "token"
     path.write_text(bao.token)
-    path.chmod(0o600)
+    path.chmod(0o644)
+    bao.base.chmod(0o755)
     return path
 
 
@@ -46,19 +48,16 @@ def run_openbao(tls):
         bao.put("secret", "app", {"user": "demo", "password": "not a secret"})
         print(f"# OpenBao {openbao.VERSION}, KV v2 at secret/ with the secret `app`; log {bao.log_path}")
         print(f"# export BAO_ADDR={bao.url} BAO_TOKEN={bao.token}" + (f" BAO_CACERT={bao.ca_file}" if tls else ""))
-        print("# The mount's user must be able to read token_file. ^C ends it.")
+        print("# ^C ends it.")
         print(CONFIG.format(url=bao.url, token=token_file(bao)) + (f"ca_file = {bao.ca_file}\n" if tls else ""), flush=True)
         until_interrupted()
 
 
 def run_postgres():
-    server = postgres.Postgres().start()
-    print(f"# PGPASSWORD={server.password} psql -h 127.0.0.1 -p {server.port} -U {postgres.ADMIN} {postgres.DATABASE}")
-    print("# ^C ends it.", flush=True)
-    try:
+    with postgres.Postgres() as server:
+        print(f"# PGPASSWORD={server.password} psql -h 127.0.0.1 -p {server.port} -U {postgres.ADMIN} {postgres.DATABASE}")
+        print("# ^C ends it.", flush=True)
         until_interrupted()
-    finally:
-        server.stop()
 
 
 def with_openbao(command):

@@ -186,21 +186,13 @@ class OpenBao(Server):
         self.api("PUT", "sys/unseal", {"key": self.unseal_key}, token="")
         self.wait_health(*(codes or (200,)))
 
-    def stop(self):
+    def stop_server(self):
+        """Its data stay, for another start()."""
         super().stop()
+
+    def stop(self):
+        self.stop_server()
         shutil.rmtree(self.base, ignore_errors=True)
-
-    def __enter__(self):
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(self, kind, *rest):
-        if kind is not None:
-            print(f"-- {self.name}:\n{self.log_tail()}", flush=True)
-        self.stop()
 
 
 class Dev(OpenBao):

@@ -121,3 +121,18 @@ class Server:
             self.process.wait(timeout=self.stop_seconds)
         except subprocess.TimeoutExpired:
             self.kill()
+
+    def start(self):
+        raise NotImplementedError
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(self, kind, *rest):
+        if kind is not None:
+            print(f"-- {self.name}:\n{self.log_tail()}", flush=True)
+        self.stop()

@@ -56,3 +56,9 @@ class TokenReview:
     def stop(self):
         self.http.shutdown()
         self.http.server_close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import time
+import urllib.parse
 
 import harness
 import pytest
@@ -46,8 +47,6 @@ ODD_NAMES = {
 
 
 def encoded(name):
-    import urllib.parse
-
     return urllib.parse.quote(name, safe="/")
 
 

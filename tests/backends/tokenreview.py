@@ -10,6 +10,7 @@ import threading
 
 from .server import log
 
+AUDIENCE = "https://kubernetes.default.svc"
 PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
 
 
@@ -25,7 +26,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             namespace, name = account
             user = {"username": f"system:serviceaccount:{namespace}:{name}", "uid": f"uid-of-{name}",
                     "groups": ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]}  # fmt: skip
-            status = {"authenticated": True, "user": user}
+            status = {"authenticated": True, "user": user, "audiences": [AUDIENCE]}
         answer = json.dumps({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status}).encode()
         self.send_response(201 if self.path == PATH else 404)
         self.send_header("Content-Type", "application/json")
@@ -38,9 +39,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 class TokenReview:
-    """url: what `kubernetes_host` of the login is set to."""
+    """url: what `kubernetes_host` of the login is set to. signer: of keys.py."""
 
-    def __init__(self):
+    def __init__(self, signer):
+        self.signer = signer
         log("the Kubernetes API server is a FAKE here: its TokenReview, and nothing else")
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self.http.accounts, self.http.reviews = {}, 0
@@ -48,8 +50,10 @@ class TokenReview:
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
     def issue(self, namespace, name):
-        """A new token of a service account."""
-        token = f"fake.{secrets.token_hex(16)}.token"
+        """A new token of a service account; OpenBao looks into it before it asks."""
+        account = {"namespace": namespace, "serviceaccount": {"name": name, "uid": f"uid-of-{name}"}}
+        token = self.signer.jwt(iss=AUDIENCE, sub=f"system:serviceaccount:{namespace}:{name}", aud=[AUDIENCE],
+                                jti=secrets.token_hex(8), **{"kubernetes.io": account})  # fmt: skip
         self.http.accounts[token] = (namespace, name)
         return token
 

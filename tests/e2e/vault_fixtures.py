@@ -57,8 +57,8 @@ def pg():
 
 
 @pytest.fixture(scope="session")
-def review():
-    with tokenreview.TokenReview() as server:
+def review(signer):
+    with tokenreview.TokenReview(signer) as server:
         yield server
 
 

@@ -112,7 +112,7 @@ static void open_close_many(struct contract *c)
     }
     c->provider = first;
     assert_int_equal(life_open_fds(), fds);
-    assert_int_equal(hush_arena_usage(c->arena).blocks, 0);
+    assert_int_equal(hush_arena_usage(c->arena).blocks, c->blocks);
 }
 
 static void free_without_open(struct contract *c)
@@ -130,8 +130,8 @@ static void failures_leak_nothing(struct contract *c)
         assert_int_equal(contract_fetch(c, "absent", &value), HUSH_NOT_FOUND);
         assert_int_equal(contract_fetch(c, "too-large", &value), HUSH_TOO_LARGE);
     }
-    assert_int_equal(life_open_fds(), fds);
-    assert_int_equal(hush_arena_usage(c->arena).blocks, 0);
+    assert_true(life_open_fds() <= fds); /* a connection may have been given up */
+    assert_int_equal(hush_arena_usage(c->arena).blocks, c->blocks);
 }
 
 /* -- Threads ----------------------------------------------------------------------------------- */
@@ -143,6 +143,13 @@ struct life_readers {
     atomic_uint good, bad;
 };
 
+static bool life_is_one_of(const struct life_readers *readers, const struct hush_secret *secret)
+{
+    return secret != NULL && hush_secret_size(secret) == readers->size &&
+           (memcmp(hush_secret_bytes(secret), readers->values[0], readers->size) == 0 ||
+            memcmp(hush_secret_bytes(secret), readers->values[1], readers->size) == 0);
+}
+
 /* cmocka's asserts belong to the main thread: count here. */
 static void *life_read(void *ctx)
 {
@@ -150,11 +157,8 @@ static void *life_read(void *ctx)
 
     for (int i = 0; i < LIFE_FETCHES; i++) {
         struct hush_value value = {0};
-        bool good =
-            contract_fetch(readers->c, "alpha", &value) == HUSH_OK &&
-            hush_secret_size(value.secret) == readers->size &&
-            (memcmp(hush_secret_bytes(value.secret), readers->values[0], readers->size) == 0 ||
-             memcmp(hush_secret_bytes(value.secret), readers->values[1], readers->size) == 0);
+        bool good = contract_fetch(readers->c, "alpha", &value) == HUSH_OK &&
+                    life_is_one_of(readers, contract_bytes(readers->c, &value));
 
         atomic_fetch_add(good ? &readers->good : &readers->bad, 1);
         hush_value_clear(&value);
@@ -175,7 +179,7 @@ static void life_race(struct life_readers *readers, void (*meanwhile)(struct lif
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     assert_int_equal(readers->bad, 0);
     assert_int_equal(readers->good, LIFE_THREADS * LIFE_FETCHES);
-    assert_int_equal(hush_arena_usage(readers->c->arena).blocks, 0);
+    assert_int_equal(hush_arena_usage(readers->c->arena).blocks, readers->c->blocks);
 }
 
 static void threads_fetch(struct contract *c)

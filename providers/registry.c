@@ -75,16 +75,3 @@ void hush_provider_free(struct hush_provider *self)
     hush_options_free(self->ops->options, self);
     free(self);
 }
-
-enum hush_status hush_stash_put(struct hush_provider *self, struct hush_op *op, const char *name,
-                                struct hush_secret *secret)
-{
-    if (self->stash == NULL)
-        return HUSH_OK;
-    return self->stash->put(self->stash, op, self->instance, name, secret);
-}
-
-struct hush_secret *hush_stash_get(struct hush_provider *self, const char *name)
-{
-    return self->stash == NULL ? NULL : self->stash->get(self->stash, self->instance, name);
-}

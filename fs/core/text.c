@@ -221,12 +221,16 @@ void hush_json_i64(struct hush_text *text, const char *key, int64_t value)
 
 void hush_json_bool(struct hush_text *text, const char *key, bool value)
 {
+    hush_json_raw(text, key, value ? "true" : "false");
+}
+
+void hush_json_raw(struct hush_text *text, const char *key, const char *json)
+{
     json_begin(text, key);
-    hush_text_puts(text, value ? "true" : "false");
+    hush_text_puts(text, json);
 }
 
 void hush_json_null(struct hush_text *text, const char *key)
 {
-    json_begin(text, key);
-    hush_text_puts(text, "null");
+    hush_json_raw(text, key, "null");
 }

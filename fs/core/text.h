@@ -54,5 +54,6 @@ void hush_json_u64(struct hush_text *text, const char *key, uint64_t value);
 void hush_json_i64(struct hush_text *text, const char *key, int64_t value);
 void hush_json_bool(struct hush_text *text, const char *key, bool value);
 void hush_json_null(struct hush_text *text, const char *key);
+void hush_json_raw(struct hush_text *text, const char *key, const char *json); /* as it is */
 
 #endif

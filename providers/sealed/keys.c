@@ -7,6 +7,7 @@
 #include "core/cleanup.h"
 #include "core/lockmem.h"
 #include "core/wipealloc.h"
+#include "credential.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,20 +39,6 @@ void hush_sealed_keys_done(struct sealed_keys *keys)
 }
 
 /* -- Files ------------------------------------------------------------------------------------- */
-
-bool hush_sealed_key_path(const struct sealed_source *source, const char *file, char *out,
-                          size_t size)
-{
-    int length;
-
-    if (file[0] == '/')
-        length = snprintf(out, size, "%s", file);
-    else if (source->credentials != NULL)
-        length = snprintf(out, size, "%s/%s", source->credentials, file);
-    else
-        return false;
-    return length > 0 && (size_t)length < size;
-}
 
 /* What is read into wiping memory. */
 struct keys_text {
@@ -103,7 +90,7 @@ static enum hush_status keys_read(struct hush_op *op, const struct sealed_source
     char path[PATH_MAX];
     cleanup_close int fd = -1;
 
-    if (!hush_sealed_key_path(source, file, path, sizeof(path)))
+    if (!hush_credential_path(source->credentials, file, path, sizeof(path)))
         return hush_fail(op, HUSH_AUTH,
                          "the key's file is the name of a credential, but there is no "
                          "$CREDENTIALS_DIRECTORY (see LoadCredential= in systemd.exec(5))");
@@ -227,7 +214,8 @@ static struct sealed_stamp keys_stamp(const struct sealed_source *source, const 
     char path[PATH_MAX];
     struct stat st;
 
-    if (!hush_sealed_key_path(source, file, path, sizeof(path)) || stat(path, &st) != 0)
+    if (!hush_credential_path(source->credentials, file, path, sizeof(path)) ||
+        stat(path, &st) != 0)
         return (struct sealed_stamp){0};
     return hush_sealed_stamp(&st);
 }

@@ -42,10 +42,6 @@ __attribute__((warn_unused_result)) enum hush_status hush_sealed_keys_get(struct
                                                                           struct hush_jwk_set **out,
                                                                           unsigned *serial);
 
-/* The path of a key or passphrase file. False: a credential, and there is no directory of them. */
-bool hush_sealed_key_path(const struct sealed_source *source, const char *file, char *out,
-                          size_t size);
-
 /* The passphrase as a key. */
 __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_passphrase(struct hush_op *op, const struct sealed_source *source,

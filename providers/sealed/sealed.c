@@ -6,6 +6,7 @@
 #include "sealed/sealed.h"
 
 #include "core/cleanup.h"
+#include "credential.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,8 +31,7 @@ static enum hush_status sealed_open(struct hush_provider *self, struct hush_op *
         .store = sealed->store,
         .key_file = sealed->key_file,
         .passphrase_file = sealed->passphrase_file,
-        .credentials =
-            self->env == NULL ? NULL : hush_environ_get(self->env, "CREDENTIALS_DIRECTORY"),
+        .credentials = hush_credential_directory(self),
     };
 
     hush_sealed_reader_init(&sealed->reader, &source);

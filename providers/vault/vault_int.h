@@ -4,12 +4,16 @@
  *
  *     options.c   the option table, and the environment (BAO_*, VAULT_*) where an option is unset
  *     request.c   one request: URL, namespace, token, one re-login, what an answer means
+ *     path.c      the paths below /v1/ that names become
+ *     answer.c    what the bodies of answers hold (answer.h); certificate.c: those of PKI and SSH
  *     kv.c        KV v1 and v2: read, list, versions
- *     engine.c    the dynamic engines: which path a name is, leases, PKI
+ *     engine.c    the other engines: which path a name is; lease.c: renew and revoke
  *     vault.c     the provider: open, close, and which of the two answers
- *     token.c     the token of an instance: login when needed, renewal, the stash, watch()
- *     login.c     the login methods, one row of a table each
+ *     token.c     the token of an instance: login when needed, the stash
+ *     renew.c     it is renewed, or replaced, ahead of its end: watch()
+ *     login.c     the login methods, one row of a table each; login_answer.c: what is answered
  *     wrap.c      a response-wrapped secret id: looked up, unwrapped once, kept
+ *     token.h     what these share
  *
  * Threads: any, but where it says otherwise. What changes after open() stands in struct vault_token
  * (its own mutex) or is atomic.
@@ -25,21 +29,43 @@
 #include <stdatomic.h>
 
 enum vault_protocol { VAULT_HTTP, VAULT_HTTPS };
+/* By the index that the option auth_method has in vault_auth_methods. */
+enum vault_auth {
+    VAULT_AUTH_TOKEN,
+    VAULT_AUTH_APPROLE,
+    VAULT_AUTH_KUBERNETES,
+    VAULT_AUTH_JWT,
+    VAULT_AUTH_CERT,
+    VAULT_AUTH_USERPASS,
+    VAULT_AUTH_COUNT,
+};
 enum vault_kv { VAULT_KV_AUTO, VAULT_KV_1, VAULT_KV_2 };
 
 /* token.c's: everything that changes while the instance is open. */
 struct vault_token {
     pthread_mutex_t lock;        /* held for no request */
-    pthread_cond_t changed;      /* a login ended, the token changed, or somebody is canceled */
-    bool busy;                   /* one login or renewal at a time is under way */
+    pthread_cond_t changed;      /* a flight ended, or the token went; monotonic clock */
+    bool busy;                   /* a flight, one login or renewal at a time, is under way */
+    uint32_t flights;            /* how many have ended, … */
+    enum hush_status outcome;    /* … how the last one did, … */
+    uint32_t retry_after_ms;     /* … when to ask again … */
+    char why[HUSH_DETAIL_MAX];   /* … and why it failed */
     struct hush_secret *secret;  /* NULL: none yet */
     uint32_t generation;         /* of the login: larger with each; 0: none yet */
-    uint64_t fetched_ns, end_ns; /* boottime; end 0: it does not end */
+    uint64_t login_ns;           /* boottime, as all here; 0: not by this process */
+    uint64_t fetched_ns, end_ns; /* of the login or the last renewal; end 0: it does not end */
     uint64_t hard_end_ns;        /* explicit_max_ttl: no renewal goes beyond; 0: none, or unknown */
+    uint32_t lease_s;            /* the longest that it was given: less is a sign of its end */
     bool renewable;
+    bool limited;           /* num_uses: nothing is spent on renewals */
+    uint8_t made_of[32];    /* digest of what the login was made of */
+    uint32_t rejections;    /* tokens in a row that the server soon did not know any more */
     uint64_t refused_ns;    /* a login was refused then, and is not tried again … */
     uint8_t refused_of[32]; /* … before a minute passed or what it was made of changed (digest) */
     char refused_why[HUSH_DETAIL_MAX];
+    /* wrap.c's, for whoever has the flight: what the last wrapping token held. */
+    struct hush_secret *secret_id; /* NULL: nothing */
+    uint8_t secret_id_of[32];      /* digest of that wrapping token */
 };
 
 struct vault {
@@ -48,6 +74,7 @@ struct vault {
     /* Options; options.c says what each is. */
     char *url, *host, *mount, *namespace, *ca_file, *ca_path, *tls_server_name;
     uint32_t protocol, port, kv, engine, auth_method;
+    uint32_t ssl_verify_choice; /* the option, which can be unset; settled in ssl_verify */
     bool ssl_verify, revoke;
     char *token_file;
     char *approle_auth_path, *approle_role_id, *approle_secret_id_file;
@@ -58,7 +85,8 @@ struct vault {
     char *userpass_auth_path, *userpass_username, *userpass_password_file;
 
     /* Set by open(), fixed from then on. */
-    char *base_url; /* "https://vault.example:8200", no trailing '/'; owned */
+    char *base_url;             /* "https://vault.example:8200", no trailing '/'; owned */
+    char *cert_path, *key_path; /* our own certificate and its key, NULL: none; owned */
     struct hush_http *http;
 
     struct vault_token token;
@@ -69,8 +97,26 @@ struct vault {
 
 extern const struct hush_option vault_options[];
 
-/* Fill in what is unset from the environment, check what belongs together, set base_url. */
+/*
+ * Fill in what is unset from the environment, check what belongs together, set base_url, cert_path
+ * and key_path, which vault_options_release() frees.
+ */
 enum hush_status vault_options_settle(struct vault *v, struct hush_op *op);
+void vault_options_release(struct vault *v);
+
+/* -- path.c ------------------------------------------------------------------------------------ */
+
+enum { VAULT_MOUNT_MAX = 512, VAULT_PATH_SIZE = 3 * (HUSH_PATH_MAX + 2 * VAULT_MOUNT_MAX) };
+
+/* Why the server cannot have this name, as "a name that …"; NULL: it can. */
+const char *vault_name_fault(const char *name);
+
+/*
+ * The parts (raw, ending with NULL; "" is left out) joined and encoded. HUSH_NOT_FOUND: the server
+ * would clean or refuse one of them, so nothing has such a name.
+ */
+enum hush_status vault_path(struct hush_op *op, const char *const parts[],
+                            char out[VAULT_PATH_SIZE]);
 
 /* -- request.c --------------------------------------------------------------------------------- */
 
@@ -81,6 +127,8 @@ struct vault_request {
     size_t body_size;
     const struct hush_secret *token; /* vault_send() only; NULL: none */
     bool no_namespace;               /* sys/health, which refuses it */
+    bool wants_404;                  /* vault_call(): 404 is the caller's to judge, so HUSH_OK */
+    size_t answer_max;               /* bytes; 0: HUSH_HTTP_BODY_MAX */
 };
 
 /* One request as it is, without a login of its own. HUSH_OK: an answer of any code. */
@@ -119,12 +167,26 @@ struct vault_engine {
                                  hush_emit_fn *emit, void *ctx); /* NULL: cannot */
 };
 
-/* By the index that the option engine has. */
+/* By the index that the option engine has; [0] is KV. */
 const struct vault_engine *vault_engine(const struct vault *v);
+extern const char *const vault_engine_names[]; /* the choices of the option */
+extern const struct vault_engine vault_engine_kv;
+
+/* All that is listed below parts, a path of the mount's. top_exists: if the server knows nothing
+ * there, that is an empty listing. */
+enum hush_status vault_list(struct vault *v, struct hush_op *op, const char *const parts[],
+                            bool top_exists, hush_emit_fn *emit, void *ctx);
+
+/* lease.c: the slots of the same names. */
+enum hush_status vault_renew(struct hush_provider *self, struct hush_op *op, const char *lease,
+                             struct hush_meta *meta);
+enum hush_status vault_revoke(struct hush_provider *self, struct hush_op *op, const char *lease);
 
 /* -- token.c ----------------------------------------------------------------------------------- */
 
-enum hush_status vault_token_init(struct vault *v);
+/* Takes the last worker's token over, if the stash has one of the same configuration. For open(),
+ * after vault_options_settle(). */
+enum hush_status vault_token_init(struct vault *v, struct hush_op *op);
 void vault_token_done(struct vault *v); /* wipes; the stash keeps what the next worker needs */
 
 /*
@@ -148,24 +210,11 @@ uint32_t vault_token_left(struct vault *v, uint32_t *left_s);
 enum hush_status vault_token_watch(struct vault *v, struct hush_op *op, hush_changed_fn *changed,
                                    void *ctx);
 
-/* -- login.c and wrap.c ------------------------------------------------------------------------ */
+/* -- login.c; what it and wrap.c give to token.c is in login.h ------------------------------ */
 
-struct vault_login {
-    struct hush_secret *token;
-    uint32_t lease_s; /* 0: it does not end */
-    bool renewable;
-};
+extern const char *const vault_auth_methods[]; /* the choices of auth_method */
 
-/*
- * One login by the instance's method, its credential files read now. digest: of what it was made
- * from, set whenever the files could be read. HUSH_AUTH: the server (or a file that is missing or
- * empty) refuses; detail says which method and what to do.
- */
-enum hush_status vault_login(struct vault *v, struct hush_op *op, uint8_t digest[32],
-                             struct vault_login *out);
-
-/* The secret id of approle: the file's content, or what its wrapping token holds (from the stash if
- * that token was unwrapped before). */
-enum hush_status vault_secret_id(struct vault *v, struct hush_op *op, struct hush_secret **out);
+/* HUSH_CONFIG: auth_method lacks an option. For vault_options_settle(). */
+enum hush_status vault_login_check(const struct vault *v, struct hush_op *op);
 
 #endif

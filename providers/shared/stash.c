@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stash.c - the stash of provider.h as providers see it: their own part of what the core keeps.
+ */
+#include "provider.h"
+
+enum hush_status hush_stash_put(struct hush_provider *self, struct hush_op *op, const char *name,
+                                struct hush_secret *secret)
+{
+    if (self->stash == NULL)
+        return HUSH_OK;
+    return self->stash->put(self->stash, op, self->instance, name, secret);
+}
+
+struct hush_secret *hush_stash_get(struct hush_provider *self, const char *name)
+{
+    return self->stash == NULL ? NULL : self->stash->get(self->stash, self->instance, name);
+}

@@ -4,6 +4,7 @@
  */
 #include "cmd.h"
 #include "core/wipealloc.h"
+#include "shared/http.h"
 #include "shared/json.h"
 
 #include <errno.h>
@@ -105,6 +106,8 @@ int main(int argc, char **argv)
     hush_json_init();
     if (!hush_wipe_openssl_init())
         return hush_cmd_fail(HUSH_CMD_FAILED, "OpenSSL was used before its memory could be wiped");
+    if (!hush_http_init())
+        return hush_cmd_fail(HUSH_CMD_FAILED, "cannot initialize libcurl");
     const int status = run(argc, argv);
     errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout) != 0)

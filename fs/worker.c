@@ -8,6 +8,7 @@
 
 #include "core/log.h"
 #include "core/wipealloc.h"
+#include "http.h"
 #include "json.h"
 
 #include <errno.h>
@@ -124,6 +125,10 @@ int main(int argc, char **argv)
     hush_json_init();
     if (!hush_wipe_openssl_init()) {
         hush_error("OpenSSL was used before its memory could be wiped");
+        _exit(HUSH_EXIT_CONFIG);
+    }
+    if (!hush_http_init()) {
+        hush_error("cannot initialize libcurl");
         _exit(HUSH_EXIT_CONFIG);
     }
     if (!attach(&fs) || !hush_serve_init(&fs))

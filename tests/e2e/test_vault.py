@@ -135,6 +135,14 @@ def test_secret_names_that_need_escapes(kv, name):
     assert read(kv / "odd" / ODD_NAMES[name] / "a").decode() == name
 
 
+def test_a_version_without_data_is_empty(bao, vault):
+    """Written as null, which is not the null of a deleted one."""
+    name = fresh()
+    bao.write(f"kv2/data/{name}", {"data": None})
+    m = vault(bao, token=token_for(bao))
+    assert os.listdir(m / name) == [".json"] and m.text(f"{name}/.json") == "{}"
+
+
 def test_as_file_it_is_the_whole(secrets, vault):
     m = vault(secrets, token=token_for(secrets), options={"as": "file"})
     assert json.loads(read(m / "app")) == {"user": "alice", "password": "s3cret"}

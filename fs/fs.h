@@ -49,6 +49,7 @@ struct hush_instance {
     pthread_t watcher;
     bool watching; /* watch() runs: listings are as fresh as its reports */
     struct hush_op watch_op;
+    uint64_t source; /* hash of what decides which bytes a name has here: type and options */
     enum hush_status health; /* of the last call that reached an outcome */
     char detail[HUSH_DETAIL_MAX];
 };
@@ -79,6 +80,7 @@ struct hush_item {
     uint64_t id; /* hash of the path, never 0; the same in every worker */
     struct hush_instance
         *instance; /* NULL: it is configured no more; only open files keep the item */
+    uint64_t source; /* of its instance, and its own parameters: another one, other bytes */
     struct hush_settings settings;
     unsigned kinds;                /* learned: what the name is */
     bool versioned;                /* the shown name's #VERSION is a version */
@@ -96,7 +98,10 @@ struct hush_item {
     time_t mtime_s;                /* of the newest version shown so far */
     bool again;                    /* reported as changed while it was being fetched */
     bool pinned;                   /* the loop is about to wait for it */
-    struct hush_job *job;
+    uint64_t renew_ns;             /* after a renewal that failed: not again before */
+    uint32_t renew_failures;       /* in a row */
+    struct hush_job *job;          /* a fetch */
+    struct hush_job *renewal;      /* of the current version's lease: nobody waits for it */
     struct hush_request *waiters;
     UT_hash_handle hh;
 };
@@ -205,6 +210,7 @@ struct hush_fs {
     struct hush_config *config;
     struct hush_environ *env;
     struct hush_arena *arena;
+    struct hush_stash *stash; /* of all instances */
     struct hush_state *state;
     struct hush_session *session;
     enum hush_open_mode open_mode;
@@ -222,6 +228,7 @@ struct hush_fs {
     uint64_t next_id, sequence, generation;
     struct hush_pass passes[HUSH_PASSES];
     bool stopping, reloading;
+    bool ends; /* the mount, with this worker */
     fuse_req_t reloads[HUSH_RELOADS]; /* who asked for a reload, answered by the timer */
     size_t reload_count;
     pthread_cond_t timer; /* something earlier to wait for, or stopping */

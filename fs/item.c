@@ -36,11 +36,40 @@ static struct hush_instance *instance_of(struct hush_fs *fs, const char *path)
     return NULL;
 }
 
+/* The order of pairs does not matter. */
+static uint64_t pair_id(const struct hush_fs *fs, const char *key, const char *value)
+{
+    uint64_t keys[2] = {fs->state->key[0], hush_siphash(fs->state->key, key, strlen(key))};
+
+    return hush_siphash(keys, value, strlen(value));
+}
+
+uint64_t hush_item_source_id(const struct hush_fs *fs, const struct hush_instance_config *config)
+{
+    uint64_t id = pair_id(fs, config->ops->name, config->base64_decode ? "base64" : "");
+
+    for (size_t i = 0; i < config->option_count; i++)
+        id += pair_id(fs, config->options[i].key, config->options[i].value);
+    return id;
+}
+
+static uint64_t source_of(const struct hush_fs *fs, const struct hush_item *item)
+{
+    struct hush_param *params = hush_config_params(fs->config, item->path);
+    uint64_t id = item->instance->source;
+
+    for (const struct hush_param *p = params; p != NULL && p->name != NULL; p++)
+        id += pair_id(fs, p->name, p->value) | 1;
+    free(params);
+    return id;
+}
+
 static void settle(struct hush_fs *fs, struct hush_item *item)
 {
     item->settings = (struct hush_settings){.as = HUSH_AS_FILE, .mode = 0400};
     if (item->instance == NULL)
         return;
+    item->source = source_of(fs, item);
     hush_config_settings(fs->config, item->instance->config, item->path, &item->settings);
     if (has_suffix(item->path, "/.value"))
         item->settings.as = HUSH_AS_FILE;
@@ -79,7 +108,7 @@ struct hush_item *hush_item_get(struct hush_fs *fs, const char *path, bool versi
 void hush_item_put(struct hush_fs *fs, struct hush_item *item, uint64_t now_ns)
 {
     if (item->current != NULL || item->staged != NULL || item->old != NULL || item->job != NULL ||
-        item->waiters != NULL || item->command != 0 || item->pinned || now_ns < item->retry_ns)
+        item->renewal != NULL || item->waiters != NULL || item->command != 0 || item->pinned || now_ns < item->retry_ns)
         return;
     HASH_DEL(fs->items, item);
     free(item->detail);
@@ -128,21 +157,20 @@ static uint32_t jitter_ms(const struct hush_fs *fs, uint32_t ms)
     return ms - (uint32_t)((x >> 33) % (ms / 4 + 1));
 }
 
+uint32_t hush_item_pause_ms(const struct hush_fs *fs, uint32_t failures, const struct hush_op *op)
+{
+    if (op->retry_after_ms != 0)
+        return op->retry_after_ms;
+    return jitter_ms(fs, failures < 6 ? (uint32_t)RETRY_FIRST_MS << failures : RETRY_MOST_MS);
+}
+
 static uint32_t retry_ms(const struct hush_fs *fs, const struct hush_item *item,
                          enum hush_status status, const struct hush_op *op)
 {
-    uint32_t ms = RETRY_MOST_MS;
-
     if (status == HUSH_NOT_FOUND || status == HUSH_DENIED)
         return item->settings.neg_ttl_ms;
-    if (op->retry_after_ms != 0)
-        return op->retry_after_ms;
-    if (item->failures < 6)
-        ms = (uint32_t)RETRY_FIRST_MS << item->failures;
     /* Readers without a value to fall back on ask again after a second at the latest. */
-    if (item->current == NULL)
-        ms = RETRY_FIRST_MS;
-    return jitter_ms(fs, ms < RETRY_MOST_MS ? ms : RETRY_MOST_MS);
+    return hush_item_pause_ms(fs, item->current != NULL ? item->failures : 0, op);
 }
 
 static void item_failed(struct hush_fs *fs, struct hush_item *item, enum hush_status status,
@@ -172,7 +200,7 @@ static bool item_fetched(struct hush_fs *fs, struct hush_item *item, struct hush
 
     item->kinds |= HUSH_IS_SECRET;
     if (newest != NULL && (value->unchanged || hush_snapshot_same(newest, value))) {
-        hush_snapshot_confirm(fs, newest, value, now_ns);
+        hush_snapshot_confirm(newest, value, now_ns);
         hush_value_clear(value);
         return false;
     }

@@ -39,6 +39,12 @@ bool hush_item_absent(const struct hush_item *item, uint64_t now_ns);
 bool hush_item_done(struct hush_fs *fs, struct hush_item *item, enum hush_status status,
                     struct hush_value *value, const struct hush_op *op, uint64_t now_ns);
 
+/* How long to wait after so many failures in a row before one more, or as long as the backend says. */
+uint32_t hush_item_pause_ms(const struct hush_fs *fs, uint32_t failures, const struct hush_op *op);
+
+/* Where the bytes of an instance's names come from, as a number: its type and options. */
+uint64_t hush_item_source_id(const struct hush_fs *fs, const struct hush_instance_config *config);
+
 /* Show the staged version. */
 void hush_item_commit(struct hush_fs *fs, struct hush_item *item);
 

@@ -10,16 +10,23 @@
 
 struct hush_job {
     struct hush_instance *instance;
-    struct hush_item *item; /* a fetch … */
+    struct hush_item *item; /* a fetch, or a renewal, … */
     struct hush_node *dir;  /* … or a listing */
+    uint64_t sequence;      /* a renewal: of the version whose lease it is */
     unsigned flags;
     bool timed_out; /* it was canceled since the last who waited had waited too long */
     struct hush_op op;
     struct hush_job *prev, *next;
 };
 
+/* Queue a job of instance. With fs->lock held. NULL: no memory. */
+struct hush_job *hush_job_new(struct hush_instance *instance, unsigned flags);
+
 /* Carry job (taken from its queue) out and free it. With fs->lock held, which it lets go for the
  * call. */
 void hush_job_run(struct hush_fs *fs, struct hush_job *job);
+
+/* One that is a renewal; likewise, but it is not freed. In lease.c. */
+void hush_job_renew(struct hush_fs *fs, struct hush_job *job);
 
 #endif

@@ -127,15 +127,19 @@ static void child_replace(struct hush_child *child)
     child_end(child, REPLACE_MS);
 }
 
-/* The worker first: what it has answered, it has answered. Then the mount, see keeper_tend(). */
+/* The worker first: what it has answered, it has answered. Then the mount, see keeper_tend(). Leases
+ * are given back by the worker, in the end. */
 static void keeper_end(struct hush_keeper *k)
 {
+    const uint64_t more_ms = atomic_load(&k->state->leases) != 0 ? HUSH_REVOKE_MS : 0;
+
     if (k->end_ns != 0)
         return;
-    k->end_ns = keeper_after_ms(UINT64_C(2) * END_MS);
+    atomic_store(&k->state->ending, 1);
+    k->end_ns = keeper_after_ms(2 * END_MS + more_ms);
     for (int i = 0; i < HUSH_CHILDREN; i++) {
         k->children[i].start_ns = 0;
-        child_end(&k->children[i], END_MS);
+        child_end(&k->children[i], END_MS + (i == HUSH_WORKER ? more_ms : 0));
     }
 }
 

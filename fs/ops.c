@@ -151,8 +151,10 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
     pthread_mutex_lock(&fs->lock);
     dot = ino < HUSH_INO_FIRST;
     node = hush_tree_find(fs, fi->fh != 0 && !dot ? fi->fh : ino);
-    if (node != NULL && node->kind == HUSH_NODE_FILE)
+    if (node != NULL && node->kind == HUSH_NODE_FILE) {
         secret = hush_secret_ref(hush_snapshot_bytes(node));
+        node->snapshot->record->used = 1;
+    }
     pthread_mutex_unlock(&fs->lock);
     if (dot)
         read_dot(fs, req, ino, fi->fh, size, offset);

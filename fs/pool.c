@@ -60,9 +60,12 @@ bool hush_work_start(struct hush_fs *fs)
 
 static void cancel_running(struct hush_fs *fs)
 {
-    for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next)
+    for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next) {
         if (item->job != NULL)
             hush_op_cancel(&item->job->op);
+        if (item->renewal != NULL)
+            hush_op_cancel(&item->renewal->op);
+    }
     for (struct hush_node *node = fs->nodes; node != NULL; node = node->hh.next)
         if (node->list_job != NULL)
             hush_op_cancel(&node->list_job->op);

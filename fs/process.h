@@ -63,7 +63,7 @@ struct hush_move_packet {
 /* -- The state: shared memory of keeper and workers, survives both of the others --------------- */
 
 enum {
-    HUSH_STATE_MAGIC = 0x48555331,       /* "HUS1"; another layout, another number */
+    HUSH_STATE_MAGIC = 0x48555332,       /* "HUS2"; another layout, another number */
     HUSH_STAGE_SIZE = 132 * 1024 + 4096, /* the largest request: max_write 128 KiB and headers */
     HUSH_SLOT_SIZE = 624,                /* RENAME with two names of 255 bytes fits */
     HUSH_SLOTS = 16384,
@@ -78,6 +78,7 @@ enum {
     HUSH_SUSPECT_KILLED = 1,   /* SIGKILL, SIGTERM, or an exit with a status from above */
     HUSH_SUSPECT_CRASHED = 32, /* anything else: two crashes are enough */
     HUSH_SUSPECT_LIMIT = 64,
+    HUSH_REVOKE_MS = 5000, /* what a worker may take at the end of the mount to give leases back */
 };
 
 /* A request that was read and not yet answered. */
@@ -110,6 +111,8 @@ struct hush_state {
     _Atomic uint32_t
         suspicion; /* HUSH_SUSPECT_*: how the worker before died; set before each exec */
     struct hush_reload reload;
+    _Atomic uint32_t ending; /* the mount ends: set by the keeper before it ends the worker */
+    _Atomic uint32_t leases; /* a worker has, or had, leases to give back: it needs longer to end */
     uint64_t key[2]; /* random: for node ids and names' hashes; the same in every worker */
     uint64_t started_ns;
     uint32_t open_mode;     /* of the worker that answered INIT: the kernel holds it to that */

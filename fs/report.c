@@ -4,7 +4,9 @@
 
 #include "core/clock.h"
 #include "core/metrics.h"
+#include "core/printable.h"
 #include "item.h"
+#include "lease.h"
 #include "snapshot.h"
 
 #include <inttypes.h>
@@ -46,6 +48,23 @@ static uint64_t item_readers(const struct hush_item *item)
     return n;
 }
 
+/* What its lease is, and when it is renewed or replaced; never in the past. */
+static void json_lease(struct hush_text *text, const struct hush_item *item, uint64_t now_ns)
+{
+    const struct hush_snapshot_record *r = item->current->record;
+    const char *lease = item->current->value.meta.lease;
+    uint64_t next = r->dynamic ? hush_lease_next(item) : 0;
+
+    hush_json_bool(text, "dynamic", r->dynamic != 0);
+    hush_json_string(text, "lease", lease[0] != '\0' ? lease : NULL);
+    hush_json_bool(text, "renewable", r->renewable != 0);
+    if (next != 0)
+        hush_json_u64(text, "next_ms", next > now_ns ? (next - now_ns) / HUSH_NS_PER_MS : 0);
+    if (r->limit_ns != 0)
+        hush_json_u64(text, "ends_ms",
+                      r->limit_ns > now_ns ? (r->limit_ns - now_ns) / HUSH_NS_PER_MS : 0);
+}
+
 static void json_item(struct hush_text *text, const struct hush_item *item, uint64_t now_ns)
 {
     hush_json_open(text, NULL, '{');
@@ -55,6 +74,7 @@ static void json_item(struct hush_text *text, const struct hush_item *item, uint
         hush_json_string(text, "version", item->current->record->latest.text);
         hush_json_u64(text, "age_ms", item_age_ms(item, now_ns));
         hush_json_u64(text, "expires_ms", item_left_ms(item, now_ns));
+        json_lease(text, item, now_ns);
     }
     hush_json_u64(text, "readers", item_readers(item));
     hush_json_string(text, "status", hush_status_name(item->status));
@@ -126,10 +146,30 @@ void hush_report_json(struct hush_fs *fs, struct hush_text *text)
     hush_text_puts(text, "\n");
 }
 
+static void text_lease(struct hush_text *text, const struct hush_item *item, uint64_t now_ns)
+{
+    const struct hush_snapshot *s = item->current;
+    uint64_t next = hush_lease_next(item);
+    char lease[HUSH_LEASE_MAX + 1];
+
+    memcpy(lease, s->value.meta.lease, sizeof(lease));
+    hush_printable(lease);
+    hush_text_printf(text, " age %" PRIu64 " s, made for this mount, ends in %" PRIu64 " s",
+                     item_age_ms(item, now_ns) / 1000, item_left_ms(item, now_ns) / 1000);
+    if (lease[0] != '\0')
+        hush_text_printf(text, ", lease %s", lease);
+    if (next != 0)
+        hush_text_printf(text, ", %s in %" PRIu64 " s",
+                         s->record->renewable && !s->record->ending ? "renewed" : "replaced",
+                         next > now_ns ? (next - now_ns) / HUSH_NS_PER_S : 0);
+}
+
 static void text_item(struct hush_text *text, const struct hush_item *item, uint64_t now_ns)
 {
     hush_text_printf(text, "  %-40s %-9s", item->path, item_state(item, now_ns));
-    if (item->current != NULL)
+    if (item->current != NULL && item->current->record->dynamic)
+        text_lease(text, item, now_ns);
+    else if (item->current != NULL)
         hush_text_printf(text, " age %" PRIu64 " s, asked again in %" PRIu64 " s, version %s",
                          item_age_ms(item, now_ns) / 1000, item_left_ms(item, now_ns) / 1000,
                          item->current->record->latest.text);

@@ -11,9 +11,12 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "dotfiles.h"
+#include "item.h"
+#include "lease.h"
 #include "ops.h"
 #include "rotate.h"
 #include "snapshot.h"
+#include "stash.h"
 #include "timer.h"
 #include "tree.h"
 #include "work.h"
@@ -51,6 +54,8 @@ static bool instance_open(struct hush_fs *fs, struct hush_instance *instance,
     instance->provider = hush_provider_new(config->ops, config->name, fs->env);
     if (instance->provider == NULL)
         return false;
+    instance->provider->stash = fs->stash;
+    instance->source = hush_item_source_id(fs, config);
     for (size_t i = 0; i < config->option_count; i++) {
         const struct hush_option *row =
             hush_option_find(config->ops->options, config->options[i].key);
@@ -70,6 +75,9 @@ static bool instance_open(struct hush_fs *fs, struct hush_instance *instance,
 
 static bool instances_open(struct hush_fs *fs)
 {
+    fs->stash = hush_stash_new(fs->arena, fs->config);
+    if (fs->stash == NULL)
+        return false;
     fs->instances = calloc(fs->config->instance_count, sizeof(*fs->instances));
     if (fs->instances == NULL)
         return false;
@@ -205,6 +213,8 @@ int hush_serve_loop(struct hush_fs *fs)
 {
     int r = hush_session_loop(fs->session);
 
+    fs->ends = hush_session_ended(fs->session) || r == -ENODEV ||
+               atomic_load(&fs->state->ending) != 0;
     if (hush_session_ended(fs->session) || r == -ENODEV)
         return HUSH_EXIT_UNMOUNTED;
     if (fs->reloading)
@@ -218,8 +228,13 @@ void hush_serve_stop(struct hush_fs *fs)
 
     hush_timer_stop(fs);
     hush_rotate_stop(fs);
-    if (!all)
-        return; /* a provider does not come back: it stays where it is, the process ends */
-    for (size_t i = 0; i < fs->instance_count; i++)
+    if (fs->ends)
+        all = hush_lease_revoke_all(fs) && all;
+    /* A provider that does not come back stays where it is: the process ends. */
+    for (size_t i = 0; all && i < fs->instance_count; i++)
         hush_provider_free(fs->instances[i].provider);
+    if (fs->ends)
+        hush_stash_wipe(fs->stash);
+    if (all)
+        hush_stash_free(fs->stash);
 }

@@ -21,8 +21,8 @@ bool hush_serve_start(struct hush_fs *fs, int fd, const struct hush_wire *wire);
 /* Serve until the end; returns the exit status of process.h. */
 int hush_serve_loop(struct hush_fs *fs);
 
-/* Stop the threads and close the providers. What the kernel may still ask for stays in the arena.
- */
+/* Stop the threads and close the providers. If the mount ends, leases are given back first, and the
+ * stash is wiped; else what the kernel may still ask for, and the stash, stay in the arena. */
 void hush_serve_stop(struct hush_fs *fs);
 
 #endif

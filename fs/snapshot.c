@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* snapshot.c - see snapshot.h. Called by item.c, work.c and, at a takeover, worker.c. */
+/* snapshot.c - see snapshot.h. Called by item.c, lease.c and, at a takeover, adopt.c. */
 #include "snapshot.h"
 
 #include "core/cleanup.h"
@@ -81,10 +81,27 @@ static bool nodes_number(struct hush_fs *fs, struct hush_snapshot *s, uint32_t s
     return true;
 }
 
+/* They are in no table. */
+static void nodes_unnumber(struct hush_snapshot *s)
+{
+    for (size_t i = 0; i < s->node_count; i++)
+        s->nodes[i].ino = 0;
+}
+
 static void nodes_add(struct hush_fs *fs, struct hush_snapshot *s)
 {
     for (size_t i = 0; i < s->node_count; i++)
         hush_tree_add(fs, &s->nodes[i]);
+}
+
+bool hush_snapshot_nodes(struct hush_fs *fs, struct hush_snapshot *s)
+{
+    if (!nodes_make(s) || !nodes_number(fs, s, s->record->salt)) {
+        nodes_unnumber(s);
+        return false;
+    }
+    nodes_add(fs, s);
+    return true;
 }
 
 /* -- Records ----------------------------------------------------------------------------------- */
@@ -92,7 +109,7 @@ static void nodes_add(struct hush_fs *fs, struct hush_snapshot *s)
 static size_t record_size(const struct hush_snapshot *s)
 {
     size_t size = sizeof(struct hush_snapshot_record) + strlen(s->item->path) +
-                  strlen(s->value.meta.version.text);
+                  strlen(s->value.meta.version.text) + strlen(s->value.meta.lease);
 
     for (size_t i = 0; i < s->value.field_count; i++)
         size += sizeof(struct hush_snapshot_field) + strlen(s->value.fields[i].name);
@@ -115,10 +132,12 @@ static void record_fill(struct hush_snapshot *s)
     r->field_count = (uint32_t)s->value.field_count;
     r->path_size = (uint32_t)strlen(s->item->path);
     r->version_size = (uint32_t)strlen(s->value.meta.version.text);
+    r->lease_size = (uint32_t)strlen(s->value.meta.lease);
     r->versioned = s->item->versioned;
     r->directory = s->directory;
     at = put(at, s->item->path, r->path_size);
     at = put(at, s->value.meta.version.text, r->version_size);
+    at = put(at, s->value.meta.lease, r->lease_size);
     for (size_t i = 0; i < s->value.field_count; i++) {
         fields[i].value = hush_secret_publish(s->value.fields[i].value);
         fields[i].name_size = (uint32_t)strlen(s->value.fields[i].name);
@@ -158,11 +177,15 @@ static bool record_make(struct hush_fs *fs, struct hush_snapshot *s, uint32_t sa
     s->record->mtime_s = mtime_of(s->item, &s->value.meta);
     s->record->modified_s = s->value.meta.modified;
     s->record->state = HUSH_SNAPSHOT_STAGED;
-    s->record->ttl_ms = s->value.meta.ttl_ms;
+    s->record->ttl_ms = s->record->first_ttl_ms = s->value.meta.ttl_ms;
+    s->record->dynamic = s->value.meta.dynamic;
+    s->record->renewable = s->value.meta.renewable;
     s->record->salt = salt;
-    s->record->config = atomic_load(&fs->state->config_generation);
+    s->record->source = s->item->source;
     s->record->latest = s->value.meta.version;
     hush_arena_publish(fs->arena, s->block);
+    if (s->record->lease_size > 0)
+        atomic_store(&fs->state->leases, 1);
     s->item->mtime_s = (time_t)s->record->mtime_s;
     return true;
 }
@@ -192,8 +215,7 @@ struct hush_snapshot *hush_snapshot_new(struct hush_fs *fs, struct hush_item *it
     nodes_add(fs, s);
     return s;
 fail:
-    for (size_t i = 0; i < s->node_count; i++)
-        s->nodes[i].ino = 0; /* not in the table */
+    nodes_unnumber(s);
     hush_snapshot_free(fs, s);
     return NULL;
 }
@@ -221,28 +243,43 @@ bool hush_snapshot_alive(const struct hush_snapshot *s)
     return s->record->nopen > 0 || s->record->nlookup > 0;
 }
 
-void hush_snapshot_confirm(struct hush_fs *fs, struct hush_snapshot *s,
-                           const struct hush_value *value, uint64_t now_ns)
+void hush_snapshot_confirm(struct hush_snapshot *s, const struct hush_value *value, uint64_t now_ns)
 {
     const struct hush_meta *meta = &value->meta;
     struct hush_snapshot_record *r = s->record;
 
     /* An answer "unchanged" may say nothing of these. */
-    if (!value->unchanged || meta->ttl_ms != 0)
-        r->ttl_ms = meta->ttl_ms;
     if (!value->unchanged || meta->not_after != 0)
         r->limit_ns = limit_of(meta, now_ns);
+    if (!value->unchanged || meta->ttl_ms != 0)
+        r->ttl_ms = r->first_ttl_ms = meta->ttl_ms;
+    r->source = s->item->source;
     r->fetched_ns = now_ns;
     if (value->unchanged)
         return;
     r->latest = meta->version;
-    r->config = atomic_load(&fs->state->config_generation);
+    r->dynamic = meta->dynamic;
+    r->renewable = meta->renewable;
+    r->ending = 0;
+}
+
+void hush_snapshot_renewed(struct hush_snapshot *s, const struct hush_meta *meta, uint64_t now_ns)
+{
+    struct hush_snapshot_record *r = s->record;
+
+    /* In this order: killed between two of them, the next worker thinks that it ends too early. */
+    if (meta->not_after != 0)
+        r->limit_ns = limit_of(meta, now_ns);
+    r->renewable = meta->renewable;
+    r->ttl_ms = meta->ttl_ms;
+    r->fetched_ns = now_ns;
 }
 
 bool hush_snapshot_same(const struct hush_snapshot *s, const struct hush_value *value)
 {
     if (!hush_secret_equal(s->value.secret, value->secret) ||
-        s->value.field_count != value->field_count)
+        s->value.field_count != value->field_count ||
+        strcmp(s->value.meta.lease, value->meta.lease) != 0)
         return false;
     for (size_t i = 0; i < value->field_count; i++)
         if (strcmp(s->value.fields[i].name, value->fields[i].name) != 0 ||
@@ -258,20 +295,29 @@ static uint64_t capped(const struct hush_snapshot *s, uint64_t until)
     return limit != 0 && limit < until ? limit : until;
 }
 
-uint64_t hush_snapshot_fresh_until(const struct hush_snapshot *s)
+uint64_t hush_snapshot_ends(const struct hush_snapshot *s)
 {
+    const struct hush_snapshot_record *r = s->record;
     uint32_t ttl_ms = s->item->settings.ttl_ms;
 
-    if (s->record->ttl_ms != 0 && s->record->ttl_ms < ttl_ms)
-        ttl_ms = s->record->ttl_ms;
-    return capped(s, s->record->fetched_ns + (uint64_t)ttl_ms * HUSH_NS_PER_MS);
+    if (r->dynamic && r->ttl_ms == 0 && r->limit_ns != 0)
+        return r->limit_ns;
+    if (r->ttl_ms != 0 && (r->dynamic || r->ttl_ms < ttl_ms))
+        ttl_ms = r->ttl_ms;
+    return capped(s, r->fetched_ns + (uint64_t)ttl_ms * HUSH_NS_PER_MS);
+}
+
+uint64_t hush_snapshot_fresh_until(const struct hush_snapshot *s)
+{
+    return s->record->source == s->item->source ? hush_snapshot_ends(s)
+                                                : capped(s, s->record->fetched_ns);
 }
 
 uint64_t hush_snapshot_stale_until(const struct hush_snapshot *s)
 {
     uint64_t ms = (uint64_t)s->item->settings.resurrect_ttl_ms;
 
-    return capped(s, hush_snapshot_fresh_until(s) + ms * HUSH_NS_PER_MS);
+    return capped(s, hush_snapshot_ends(s) + ms * HUSH_NS_PER_MS);
 }
 
 struct hush_node *hush_snapshot_top(struct hush_snapshot *s)
@@ -292,208 +338,4 @@ struct hush_secret *hush_snapshot_bytes(const struct hush_node *node)
     const struct hush_value *value = &node->snapshot->value;
 
     return node->field == HUSH_FIELD_WHOLE ? value->secret : value->fields[node->field].value;
-}
-
-/* -- Takeover ---------------------------------------------------------------------------------- */
-
-/* The parts of a record, if they lie within its size bytes. */
-struct parts {
-    const struct hush_snapshot_record *r;
-    const struct hush_snapshot_field *fields;
-    const char *path, *version, *names;
-};
-
-static bool record_parts(const void *bytes, size_t size, struct parts *p)
-{
-    size_t need = sizeof(*p->r);
-
-    p->r = bytes;
-    if (size < need || p->r->field_count > HUSH_FIELDS_MAX || p->r->path_size > 2 * PATH_MAX ||
-        p->r->version_size > HUSH_VERSION_MAX)
-        return false;
-    p->fields = (const struct hush_snapshot_field *)(p->r + 1);
-    need += p->r->field_count * sizeof(*p->fields) + p->r->path_size + p->r->version_size;
-    if (size < need)
-        return false;
-    p->path = (const char *)(p->fields + p->r->field_count);
-    p->version = p->path + p->r->path_size;
-    p->names = p->version + p->r->version_size;
-    for (size_t i = 0; i < p->r->field_count; i++)
-        need += p->fields[i].name_size;
-    return size >= need;
-}
-
-static bool adopt_fields(struct hush_fs *fs, struct hush_snapshot *s, const struct parts *p)
-{
-    const char *name = p->names;
-
-    if (p->r->field_count == 0)
-        return true;
-    s->value.fields = calloc(p->r->field_count, sizeof(*s->value.fields));
-    if (s->value.fields == NULL)
-        return false;
-    for (size_t i = 0; i < p->r->field_count; i++) {
-        struct hush_field *f = &s->value.fields[i];
-
-        f->name = strndup(name, p->fields[i].name_size);
-        f->value = hush_secret_adopt(fs->arena, p->fields[i].value);
-        s->value.field_count = i + 1;
-        if (f->name == NULL || f->value == NULL)
-            return false;
-        name += p->fields[i].name_size;
-    }
-    return true;
-}
-
-/* Where the snapshot belongs in its item: of several current ones (a death between two stores) the
- * latest is current. One that is shown in another way than a new configuration wants serves whoever
- * has it open. */
-static void adopt_place(struct hush_fs *fs, struct hush_snapshot *s)
-{
-    struct hush_item *item = s->item;
-    bool fits = s->directory == (item->settings.as == HUSH_AS_DIRECTORY);
-
-    if (s->record->sequence > fs->sequence)
-        fs->sequence = s->record->sequence;
-    if (s->record->mtime_s > item->mtime_s)
-        item->mtime_s = (time_t)s->record->mtime_s;
-    item->kinds |= HUSH_IS_SECRET;
-    if (fits && s->record->state == HUSH_SNAPSHOT_STAGED && item->staged == NULL) {
-        item->staged = s;
-        return;
-    }
-    if (fits && s->record->state == HUSH_SNAPSHOT_CURRENT &&
-        (item->current == NULL || item->current->record->sequence < s->record->sequence)) {
-        struct hush_snapshot *before = item->current;
-
-        item->current = s;
-        if (before == NULL)
-            return;
-        s = before;
-    }
-    s->record->state = HUSH_SNAPSHOT_OLD;
-    DL_APPEND(item->old, s);
-}
-
-static struct hush_snapshot *adopt(struct hush_fs *fs, hush_block block)
-{
-    struct hush_snapshot *s = calloc(1, sizeof(*s));
-    struct parts p;
-    cleanup_free char *path = NULL;
-
-    if (s == NULL)
-        return NULL;
-    s->block = block;
-    s->record = hush_arena_bytes(fs->arena, block);
-    if (!record_parts(s->record, hush_arena_size(fs->arena, block), &p))
-        goto fail;
-    path = strndup(p.path, p.r->path_size);
-    s->item = path != NULL ? hush_item_get(fs, path, p.r->versioned != 0) : NULL;
-    s->value.secret = hush_secret_adopt(fs->arena, p.r->secret);
-    if (s->item == NULL || s->value.secret == NULL || !adopt_fields(fs, s, &p))
-        goto fail;
-    memcpy(s->value.meta.version.text, p.version, p.r->version_size);
-    s->directory = p.r->directory != 0;
-    if (!nodes_make(s) || !nodes_number(fs, s, s->record->salt))
-        goto fail;
-    nodes_add(fs, s);
-    return s;
-fail:
-    for (size_t i = 0; i < s->node_count; i++)
-        s->nodes[i].ino = 0;
-    hush_snapshot_free(fs, s);
-    return NULL;
-}
-
-/* The blocks of all values that belong to a snapshot, sorted. */
-struct owned {
-    struct hush_fs *fs;
-    hush_block *blocks;
-    size_t count, room;
-};
-
-static int compare_blocks(const void *a, const void *b)
-{
-    hush_block x = *(const hush_block *)a, y = *(const hush_block *)b;
-
-    return (x > y) - (x < y);
-}
-
-static void own_value(struct owned *o, struct hush_secret *value)
-{
-    if (o->count < o->room)
-        o->blocks[o->count++] = hush_secret_publish(value);
-}
-
-static void own(struct owned *o, const struct hush_snapshot *s)
-{
-    if (s == NULL)
-        return;
-    own_value(o, s->value.secret);
-    for (size_t i = 0; i < s->value.field_count; i++)
-        own_value(o, s->value.fields[i].value);
-}
-
-/* A value whose record is gone, or never came. */
-static void sweep(void *ctx, hush_block block, enum hush_block_type type)
-{
-    const struct owned *o = ctx;
-
-    if (type == HUSH_BLOCK_VALUE &&
-        bsearch(&block, o->blocks, o->count, sizeof(block), compare_blocks) == NULL)
-        hush_arena_release(o->fs->arena, block);
-}
-
-static void sweep_values(struct hush_fs *fs)
-{
-    struct owned o = {.fs = fs, .room = hush_arena_usage(fs->arena).blocks};
-
-    o.blocks = calloc(o.room + 1, sizeof(*o.blocks));
-    if (o.blocks == NULL)
-        return;
-    for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next) {
-        const struct hush_snapshot *old;
-
-        own(&o, item->current);
-        own(&o, item->staged);
-        DL_FOREACH(item->old, old)
-        own(&o, old);
-    }
-    qsort(o.blocks, o.count, sizeof(*o.blocks), compare_blocks);
-    hush_arena_walk(fs->arena, sweep, &o);
-    free(o.blocks);
-}
-
-/* What nobody can ask for any more, or was only waiting for its last reader when the worker died.
- * An item whose instance is configured no more serves its open files alone. */
-static void reap_all(struct hush_fs *fs)
-{
-    struct hush_item *item, *next_item;
-
-    HASH_ITER(hh, fs->items, item, next_item)
-    {
-        struct hush_snapshot *s, *next;
-
-        if (item->instance == NULL)
-            hush_item_drop(fs, item);
-        DL_FOREACH_SAFE(item->old, s, next)
-        hush_item_reap(fs, s);
-        hush_item_put(fs, item, hush_now_ns());
-    }
-}
-
-void hush_snapshot_adopt_all(struct hush_fs *fs)
-{
-    size_t count;
-    hush_block *blocks = hush_tree_blocks(fs, HUSH_BLOCK_SNAPSHOT, &count);
-
-    for (size_t i = 0; i < count; i++) {
-        struct hush_snapshot *s = adopt(fs, blocks[i]);
-
-        if (s != NULL)
-            adopt_place(fs, s);
-    }
-    free(blocks);
-    sweep_values(fs);
-    reap_all(fs);
 }

@@ -12,13 +12,14 @@
 
 enum hush_snapshot_state { HUSH_SNAPSHOT_STAGED = 1, HUSH_SNAPSHOT_CURRENT, HUSH_SNAPSHOT_OLD };
 
-/* The fixed part; then, for each field, struct hush_snapshot_field; then the path, the version and
- * the fields' names, without NUL. Every worker may change the counts and times of a published one:
+/* The fixed part; then, for each field, struct hush_snapshot_field; then the path, the version, the
+ * lease and the fields' names, without NUL. Every worker may change the counts and times of a published one:
  * each is one store. */
 struct hush_snapshot_record {
     uint64_t sequence;   /* a later version has a larger one */
     uint64_t fetched_ns; /* when the backend last said that this is the version */
     uint64_t limit_ns;   /* not served beyond: the backend's not_after; 0: none */
+    uint64_t source;     /* item->source when it was fetched: where it came from */
     int64_t mtime_s;
     int64_t modified_s;
     uint64_t nlookup; /* of all its nodes */
@@ -32,8 +33,12 @@ struct hush_snapshot_record {
     uint32_t version_size;
     uint32_t versioned; /* of the item */
     uint32_t directory; /* shown as one */
-    uint32_t config;    /* number of the configuration that it was fetched under */
-    uint32_t unused;
+    uint32_t lease_size;
+    uint32_t first_ttl_ms; /* of the lease when it was made; ttl_ms is what the last renewal gave */
+    uint32_t dynamic;      /* see struct hush_meta */
+    uint32_t renewable;
+    uint32_t ending; /* its lease is renewed no more: another is fetched as soon as possible */
+    uint32_t used;   /* somebody read it */
     /* What the backend calls these bytes now: a value that is written again unchanged stays the
      * same version here, with its node ids. */
     struct hush_version latest;
@@ -58,13 +63,20 @@ void hush_snapshot_free(struct hush_fs *fs, struct hush_snapshot *s);
 bool hush_snapshot_alive(const struct hush_snapshot *s);
 
 /* The backend was asked again, and value says that s is still the version. Takes nothing of it. */
-void hush_snapshot_confirm(struct hush_fs *fs, struct hush_snapshot *s,
-                           const struct hush_value *value, uint64_t now_ns);
+void hush_snapshot_confirm(struct hush_snapshot *s, const struct hush_value *value,
+                           uint64_t now_ns);
 
-/* Same bytes, same fields? */
+/* Its lease was renewed: it lives for meta->ttl_ms from now on. */
+void hush_snapshot_renewed(struct hush_snapshot *s, const struct hush_meta *meta, uint64_t now_ns);
+
+/* Same bytes, same fields, same lease? */
 bool hush_snapshot_same(const struct hush_snapshot *s, const struct hush_value *value);
 
-/* Until when it is fresh, and until when it may be served stale (boottime). */
+/*
+ * When its ttl or its life ends; until when it is fresh, which is not at all if its instance is
+ * configured for another source now; until when it may be served stale (boottime).
+ */
+uint64_t hush_snapshot_ends(const struct hush_snapshot *s);
 uint64_t hush_snapshot_fresh_until(const struct hush_snapshot *s);
 uint64_t hush_snapshot_stale_until(const struct hush_snapshot *s);
 
@@ -74,6 +86,10 @@ struct hush_node *hush_snapshot_child(struct hush_snapshot *s, const char *name)
 
 /* The bytes of a FILE node; borrowed from its snapshot. */
 struct hush_secret *hush_snapshot_bytes(const struct hush_node *node);
+
+/* In a new worker: s has its item, its value and its record; make its nodes. False: no memory, or an
+ * id is taken. */
+bool hush_snapshot_nodes(struct hush_fs *fs, struct hush_snapshot *s);
 
 /*
  * In a new worker: make the items, snapshots and nodes of every record in the arena again. Records

@@ -6,6 +6,7 @@
 #include "dotfiles.h"
 #include "gate.h"
 #include "item.h"
+#include "lease.h"
 #include "rotate.h"
 #include "snapshot.h"
 #include "work.h"
@@ -50,6 +51,8 @@ static void sweep_item(struct hush_fs *fs, struct hush_item *item, uint64_t now_
         return; /* it may be told that this is still the version */
     if (now_ns >= hush_snapshot_stale_until(item->current))
         hush_item_drop(fs, item);
+    else if (item->current->record->dynamic)
+        hush_lease_tend(fs, item, now_ns);
     else if (is_hot(item, now_ns))
         (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND);
 }

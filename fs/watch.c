@@ -48,13 +48,15 @@ static void listing_changed(struct hush_fs *fs, struct hush_instance *instance, 
     (void)hush_work_list(fs, dir);
 }
 
-static void everything_changed(struct hush_fs *fs, struct hush_instance *instance)
+/* dynamic: what a fetch made, too; it does not change by itself, somebody must say so. */
+static void everything_changed(struct hush_fs *fs, struct hush_instance *instance, bool dynamic)
 {
     struct hush_item *item, *next_item;
     struct hush_node *node, *next_node;
 
     HASH_ITER(hh, fs->items, item, next_item)
-    if (item->instance == instance)
+    if (item->instance == instance &&
+        (dynamic || item->current == NULL || !item->current->record->dynamic))
         item_changed(fs, item);
     HASH_ITER(hh, fs->nodes, node, next_node)
     {
@@ -78,7 +80,7 @@ static void changed(void *ctx, const char *path)
         return; /* a name that is not shown */
     pthread_mutex_lock(&fs->lock);
     if (path[0] == '\0') {
-        everything_changed(fs, instance);
+        everything_changed(fs, instance, true);
     } else {
         item = hush_item_find(fs, shown);
         if (item != NULL)
@@ -87,6 +89,15 @@ static void changed(void *ctx, const char *path)
     }
     pthread_mutex_unlock(&fs->lock);
     hush_gate_answer_woken(fs);
+}
+
+/* Nobody looked for a while. */
+static void missed(struct hush_instance *instance)
+{
+    pthread_mutex_lock(&instance->fs->lock);
+    everything_changed(instance->fs, instance, false);
+    pthread_mutex_unlock(&instance->fs->lock);
+    hush_gate_answer_woken(instance->fs);
 }
 
 static void set_watching(struct hush_instance *instance, bool watching)
@@ -100,20 +111,21 @@ static void *watch_thread(void *arg)
 {
     struct hush_instance *instance = arg;
     const struct hush_provider_ops *ops = instance->provider->ops;
+    bool complete = (instance->provider->flags & HUSH_WATCH_IS_PARTIAL) == 0;
 
     while (!hush_op_canceled(&instance->watch_op)) {
         enum hush_status status;
 
-        set_watching(instance, true);
+        set_watching(instance, complete);
         status = ops->watch(instance->provider, &instance->watch_op, changed, instance);
         set_watching(instance, false);
-        if (status == HUSH_CANCELED || hush_op_canceled(&instance->watch_op))
+        if (status == HUSH_CANCELED || status == HUSH_UNSUPPORTED || hush_op_canceled(&instance->watch_op))
             break;
         hush_warning("watch ended instance=%s status=%s reason=\"%s\"", instance->config->name,
                      hush_status_name(status), instance->watch_op.detail);
         for (int ms = 0; ms < PAUSE_MS && !hush_op_canceled(&instance->watch_op); ms += 50)
             (void)nanosleep(&(struct timespec){.tv_nsec = 50L * HUSH_NS_PER_MS}, NULL);
-        changed(instance, "");
+        missed(instance);
     }
     return NULL;
 }

@@ -22,7 +22,7 @@ enum { LIST_BRIEF_MS = 1000 };
 
 /* -- Queueing: with the lock held -------------------------------------------------------------- */
 
-static struct hush_job *job_new(struct hush_instance *instance, unsigned flags)
+struct hush_job *hush_job_new(struct hush_instance *instance, unsigned flags)
 {
     struct hush_job *job = calloc(1, sizeof(*job));
 
@@ -43,7 +43,7 @@ bool hush_work_fetch(struct hush_fs *fs, struct hush_item *item, unsigned flags)
     }
     if (item->instance == NULL || fs->stopping)
         return false;
-    item->job = job_new(item->instance, flags);
+    item->job = hush_job_new(item->instance, flags);
     if (item->job == NULL)
         return false;
     item->job->item = item;
@@ -56,7 +56,7 @@ bool hush_work_list(struct hush_fs *fs, struct hush_node *dir)
         return true;
     if (fs->stopping)
         return false;
-    dir->list_job = job_new(dir->instance, HUSH_WORK_BACKGROUND);
+    dir->list_job = hush_job_new(dir->instance, HUSH_WORK_BACKGROUND);
     if (dir->list_job == NULL)
         return false;
     dir->list_job->dir = dir;
@@ -65,7 +65,8 @@ bool hush_work_list(struct hush_fs *fs, struct hush_node *dir)
 
 void hush_work_abandon(struct hush_job *job, bool timed_out)
 {
-    if ((job->flags & HUSH_WORK_BACKGROUND) != 0)
+    if ((job->flags & HUSH_WORK_BACKGROUND) != 0 ||
+        (job->instance->provider->flags & HUSH_ONE_SECRET_PER_READ) != 0)
         return;
     job->timed_out = timed_out;
     hush_op_cancel(&job->op);
@@ -146,8 +147,8 @@ static bool fetch_prepare(struct hush_fs *fs, const struct hush_job *job, struct
     memset(f, 0, sizeof(*f));
     if (!hush_item_ref(item, &f->ref))
         return false;
-    /* Another configuration may make other bytes of the same version. */
-    if (newest != NULL && newest->record->config == atomic_load(&fs->state->config_generation) &&
+    /* Another source may have other bytes of the same version. */
+    if (newest != NULL && newest->record->source == item->source && !newest->record->dynamic &&
         (can & HUSH_HAS_UNCHANGED) != 0 && (job->flags & HUSH_WORK_WHOLE) == 0)
         f->if_not = newest->record->latest;
     f->params = hush_config_params(fs->config, item->path);
@@ -309,6 +310,13 @@ static void fetch_given_up(struct hush_fs *fs, struct hush_job *job)
         (void)hush_work_fetch(fs, item, job->flags);
 }
 
+static bool newest_is_dynamic(const struct hush_item *item)
+{
+    const struct hush_snapshot *newest = item->staged != NULL ? item->staged : item->current;
+
+    return newest != NULL && newest->record->dynamic != 0;
+}
+
 static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_status status,
                          struct hush_value *value)
 {
@@ -323,7 +331,8 @@ static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_sta
         hush_gate_wake_item(fs, item, item->status);
     else
         hush_gate_settle_item(item); /* they are woken when the kernel knows it */
-    if (again)
+    /* What this fetch made is what there is now. */
+    if (again && !(status == HUSH_OK && newest_is_dynamic(item)))
         (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE);
 }
 
@@ -453,6 +462,11 @@ static bool job_is_moot(const struct hush_job *job)
 void hush_job_run(struct hush_fs *fs, struct hush_job *job)
 {
     hush_op_init(&job->op, fs->arena, job->instance->config->timeout_ms);
+    if ((job->flags & HUSH_WORK_RENEW) != 0) {
+        hush_job_renew(fs, job);
+        free(job);
+        return;
+    }
     if (job->item != NULL && job->item->again)
         job->flags |= HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE; /* a change that nobody may miss */
     if (job_is_moot(job))

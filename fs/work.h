@@ -12,6 +12,7 @@ enum hush_work_flags {
     HUSH_WORK_RESOLVE = 1,    /* if it is no secret, see whether it is a folder */
     HUSH_WORK_BACKGROUND = 2, /* goes on without anybody waiting */
     HUSH_WORK_WHOLE = 4,      /* do not accept "unchanged": compare the bytes */
+    HUSH_WORK_RENEW = 8,      /* no fetch: see lease.c */
 };
 
 /* With fs->lock held: fetch item, or list dir, unless that is under way. False: no memory. */
@@ -19,8 +20,8 @@ bool hush_work_fetch(struct hush_fs *fs, struct hush_item *item, unsigned flags)
 bool hush_work_list(struct hush_fs *fs, struct hush_node *dir);
 
 /*
- * With fs->lock held: nobody waits for job any more; it is canceled unless it is a background one.
- * timed_out: they had waited long enough, which is an outcome; if they were killed it is none.
+ * With fs->lock held: nobody waits for job any more; it is canceled unless it is a background one
+ * or may just be making a credential, which the next reader gets. timed_out: they had waited long enough, which is an outcome; if they were killed it is none.
  */
 void hush_work_abandon(struct hush_job *job, bool timed_out);
 

@@ -22,7 +22,7 @@
 #include <stdlib.h>
 
 enum {
-    ARENA_MAGIC = 0x48534131, /* "HSA1"; another layout, another number */
+    ARENA_MAGIC = 0x48534132, /* "HSA2"; another layout, here or in a block, another number */
     ARENA_UNIT = 64,
     ARENA_SLOTS_MIN = 64,
     ARENA_BYTES_PER_SLOT = 256,

@@ -16,6 +16,8 @@
     X(FETCHES,      "hushfs_fetches_total",      "calls to a backend for a value") \
     X(FETCH_ERRORS, "hushfs_fetch_errors_total", "such calls that failed")      \
     X(LISTS,        "hushfs_lists_total",        "calls to a backend for a listing") \
+    X(RENEWALS,     "hushfs_renewals_total",     "calls to a backend to renew a lease") \
+    X(REVOCATIONS,  "hushfs_revocations_total",  "leases given back")           \
     X(ROTATIONS,    "hushfs_rotations_total",    "new versions shown")          \
     X(STALE_OPENS,  "hushfs_stale_opens_total",  "opens answered with a value past its ttl") \
     X(TIMEOUTS,     "hushfs_timeouts_total",     "readers whose deadline passed") \

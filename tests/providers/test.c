@@ -15,16 +15,24 @@
  *     dir/NAME.deaf      exists: such waits ignore cancel and deadline, for at most 60 s
  *     dir/NAME.error     then fail with this status (UNAVAILABLE, DENIED, …)
  *     dir/NAME.retry     … and say that it may be asked again after so many milliseconds
+ *     dir/NAME.dynamic   exists: each fetch makes another credential, the content and a number
+ *     dir/NAME.lease     … with the lease NAME@NUMBER for NAME.ttl; "renewable" in it: it can be renewed
+ *     dir/NAME.renew.ttl     what a renewal gives, in milliseconds; without it NAME.ttl
+ *     dir/NAME.renew.error, NAME.revoke.error, …    as NAME.error, for renew and revoke
+ *     dir/.stash         exists: open() takes what the stash has as "login", or puts that
+ *     dir/.watch         exists: watch() reports each new first line of dir/.changed ("*": all);
+ *                        "partial" in it: not every change. Without it the provider cannot watch.
  *     dir/.list.delay, .list.hang, .list.deaf, .list.error    the same for listings
  *     dir/.unlisted      exists: listings are UNSUPPORTED
- *     dir/.calls         each call appends a line: "fetch NAME", "fetch NAME#V" or "list PREFIX"
+ *     dir/.calls         each call appends a line: "fetch NAME", "fetch NAME#V", "list PREFIX",
+ *                        "renew LEASE", "revoke LEASE", "login NUMBER" or "resume NUMBER"
  *
  * It reads dir and appends to .calls (which the test makes, if the provider runs as another user).
  */
+#include "script.h"
+
 #include "core/cleanup.h"
 #include "core/clock.h"
-#include "core/lockmem.h"
-#include "provider.h"
 #include "shared/json.h"
 
 #include <dirent.h>
@@ -36,156 +44,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { TEST_SLICE_MS = 5, TEST_DEAF_MS = 60000, TEST_CONTROL_MAX = 128 };
-
-struct test_provider {
-    struct hush_provider base;
-    char *dir;
-};
-
 static const struct hush_option test_options[] = {
     HUSH_OPTION(struct test_provider, dir, PATH, NULL, "the directory that scripts the provider"),
     {0},
 };
 
 static const char *const test_suffixes[] = {
-    ".value", ".version", ".versions", ".fields", ".ttl",   ".not_after",
-    ".delay", ".hang",    ".deaf",     ".error",  ".retry",
+    ".value", ".version", ".versions", ".fields", ".ttl",     ".not_after", ".delay",
+    ".hang",  ".deaf",    ".error",    ".retry",  ".dynamic", ".lease",
 };
-
-static enum hush_status test_open(struct hush_provider *self, struct hush_op *op)
-{
-    (void)self;
-    (void)op;
-    return HUSH_OK;
-}
 
 static void test_close(struct hush_provider *self)
 {
     (void)self; /* holds nothing between calls */
-}
-
-/* -- Control files ----------------------------------------------------------------------------- */
-
-static char *test_path(const struct test_provider *test, const char *name, const char *suffix)
-{
-    char *path;
-
-    return asprintf(&path, "%s/%s%s", test->dir, name, suffix) < 0 ? NULL : path;
-}
-
-static bool test_exists(const struct test_provider *test, const char *name, const char *suffix)
-{
-    cleanup_free char *path = test_path(test, name, suffix);
-    struct stat st;
-
-    return path != NULL && stat(path, &st) == 0;
-}
-
-/* The first line of a control file; false: there is none. */
-static bool test_control(const struct test_provider *test, const char *name, const char *suffix,
-                         char line[TEST_CONTROL_MAX])
-{
-    cleanup_free char *path = test_path(test, name, suffix);
-    cleanup_close int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : read(fd, line, TEST_CONTROL_MAX - 1);
-
-    if (got < 0)
-        return false;
-    line[got] = '\0';
-    line[strcspn(line, "\n")] = '\0';
-    return true;
-}
-
-/* One write per line: O_APPEND keeps the lines of several workers apart. */
-static void test_log_call(const struct test_provider *test, const char *what, const char *name,
-                          const char *version)
-{
-    cleanup_free char *path = test_path(test, ".calls", "");
-    cleanup_close int fd = -1;
-    cleanup_free char *line = NULL;
-    int size;
-
-    if (path == NULL)
-        return;
-    fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    size = asprintf(&line, "%s %s%s%s\n", what, name, *version != '\0' ? "#" : "", version);
-    if (size < 0)
-        line = NULL;
-    else if (fd >= 0 && write(fd, line, (size_t)size) != size)
-        hush_wipe(line, (size_t)size); /* a test that counts lines will tell */
-}
-
-static void test_sleep_ms(long ms)
-{
-    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * HUSH_NS_PER_MS};
-
-    (void)nanosleep(&time, NULL);
-}
-
-static enum hush_status test_check_op(struct hush_op *op)
-{
-    if (hush_op_canceled(op))
-        return hush_fail(op, HUSH_CANCELED, "canceled");
-    if (hush_op_left_ms(op) == 0)
-        return hush_fail(op, HUSH_TIMEOUT, "deadline passed");
-    return HUSH_OK;
-}
-
-/* Wait until ready() or, unless deaf, the op ends. */
-static enum hush_status test_wait(const struct test_provider *test, struct hush_op *op,
-                                  const char *name, uint64_t until_ns)
-{
-    const uint64_t end_ns = hush_now_ns() + TEST_DEAF_MS * (uint64_t)HUSH_NS_PER_MS;
-
-    while (until_ns != 0 ? hush_now_ns() < until_ns : test_exists(test, name, ".hang")) {
-        enum hush_status status = test_check_op(op);
-
-        if (test_exists(test, name, ".deaf") ? hush_now_ns() >= end_ns : status != HUSH_OK)
-            return status != HUSH_OK ? status : hush_fail(op, HUSH_TIMEOUT, "deaf for too long");
-        test_sleep_ms(TEST_SLICE_MS);
-    }
-    return HUSH_OK;
-}
-
-/* The number in a control file, if there is one. */
-static enum hush_status test_number(const struct test_provider *test, struct hush_op *op,
-                                    const char *name, const char *suffix, uint64_t *out)
-{
-    char line[TEST_CONTROL_MAX];
-
-    if (!test_control(test, name, suffix, line) || hush_parse_u64(line, UINT32_MAX, out))
-        return HUSH_OK;
-    return hush_fail(op, HUSH_CONFIG, "'%s%s' holds no number", name, suffix);
-}
-
-static enum hush_status test_scripted_error(struct hush_op *op, const char *text)
-{
-    for (int i = HUSH_OK + 1; i < HUSH_STATUS_COUNT; i++)
-        if (strcmp(text, hush_status_name((enum hush_status)i)) == 0)
-            return hush_fail(op, (enum hush_status)i, "scripted by the test");
-    return hush_fail(op, HUSH_CONFIG, "'%s' is no status", text);
-}
-
-/* Everything that the control files of name say before the call does its work. */
-static enum hush_status test_script(const struct test_provider *test, struct hush_op *op,
-                                    const char *name)
-{
-    char line[TEST_CONTROL_MAX];
-    uint64_t delay_ms = 0, retry_ms = 0;
-    enum hush_status status = test_number(test, op, name, ".delay", &delay_ms);
-
-    if (status == HUSH_OK && delay_ms > 0)
-        status = test_wait(test, op, name, hush_now_ns() + delay_ms * HUSH_NS_PER_MS);
-    if (status == HUSH_OK)
-        status = test_wait(test, op, name, 0);
-    if (status == HUSH_OK)
-        status = test_number(test, op, name, ".retry", &retry_ms);
-    if (status != HUSH_OK || !test_control(test, name, ".error", line))
-        return status;
-    if (retry_ms != 0)
-        hush_op_retry_after(op, (uint32_t)retry_ms);
-    return test_scripted_error(op, line);
 }
 
 /* -- Fetch ------------------------------------------------------------------------------------- */
@@ -305,6 +176,8 @@ static enum hush_status test_fill(const struct test_provider *test, struct hush_
     if (status != HUSH_OK)
         return status;
     test_version(test, ref->path, value->secret, &value->meta.version);
+    if (test_exists(test, ref->path, ".dynamic"))
+        return test_credential(test, op, ref->path, value);
     if (ref->version.text[0] != '\0' && strcmp(value->meta.version.text, ref->version.text) != 0)
         return hush_fail(op, HUSH_NOT_FOUND, "there is no version '%s'", ref->version.text);
     if (if_not->text[0] != '\0' && strcmp(value->meta.version.text, if_not->text) == 0) {
@@ -419,4 +292,7 @@ const struct hush_provider_ops hush_provider_test = {
     .close = test_close,
     .fetch = test_fetch,
     .list = test_list,
+    .watch = test_watch,
+    .renew = test_renew,
+    .revoke = test_revoke,
 };

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lease.c - the scriptable provider's credentials, leases, login and watch. See test.c. */
+#include "script.h"
+
+#include "core/cleanup.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How many calls there were: a number that is another one after each call, in every worker. */
+static unsigned calls_so_far(const struct test_provider *test)
+{
+    cleanup_free char *path = test_path(test, ".calls", "");
+    cleanup_close int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    unsigned lines = 0;
+    char text[4096];
+    ssize_t n;
+
+    while (fd >= 0 && (n = read(fd, text, sizeof(text))) > 0)
+        for (ssize_t i = 0; i < n; i++)
+            lines += text[i] == '\n';
+    return lines;
+}
+
+enum hush_status test_credential(const struct test_provider *test, struct hush_op *op,
+                                 const char *name, struct hush_value *value)
+{
+    struct hush_secret *before = value->secret;
+    unsigned number = calls_so_far(test);
+    char text[1024], line[TEST_CONTROL_MAX];
+    int n = snprintf(text, sizeof(text), "%.*s%u", (int)hush_secret_size(before),
+                     (const char *)hush_secret_bytes(before), number);
+    enum hush_status status = hush_secret_new(op, text, (size_t)n, &value->secret);
+
+    if (status != HUSH_OK)
+        return status;
+    hush_secret_unref(before);
+    value->meta.dynamic = true;
+    (void)snprintf(value->meta.version.text, sizeof(value->meta.version.text), "%u", number);
+    if (!test_control(test, name, ".lease", line))
+        return HUSH_OK;
+    (void)snprintf(value->meta.lease, sizeof(value->meta.lease), "%.256s@%u", name, number);
+    value->meta.renewable = strcmp(line, "renewable") == 0;
+    return HUSH_OK;
+}
+
+/* NAME.what of a lease: the name of its control files. */
+static char *lease_name(const char *lease, const char *what)
+{
+    char *name;
+
+    return asprintf(&name, "%.*s.%s", (int)strcspn(lease, "@"), lease, what) < 0 ? NULL : name;
+}
+
+enum hush_status test_renew(struct hush_provider *self, struct hush_op *op, const char *lease,
+                            struct hush_meta *meta)
+{
+    const struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
+    cleanup_free char *script = lease_name(lease, "renew");
+    cleanup_free char *name = strndup(lease, strcspn(lease, "@"));
+    uint64_t ttl_ms = 0;
+    enum hush_status status;
+
+    if (script == NULL || name == NULL)
+        return HUSH_NO_MEMORY;
+    test_log_call(test, "renew", lease, "");
+    status = test_script(test, op, script);
+    if (status == HUSH_OK)
+        status = test_number(test, op, name, ".ttl", &ttl_ms);
+    if (status == HUSH_OK)
+        status = test_number(test, op, script, ".ttl", &ttl_ms);
+    if (status != HUSH_OK)
+        return status;
+    meta->ttl_ms = (uint32_t)ttl_ms;
+    meta->renewable = true;
+    return HUSH_OK;
+}
+
+enum hush_status test_revoke(struct hush_provider *self, struct hush_op *op, const char *lease)
+{
+    const struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
+    cleanup_free char *script = lease_name(lease, "revoke");
+
+    test_log_call(test, "revoke", lease, "");
+    return script == NULL ? HUSH_NO_MEMORY : test_script(test, op, script);
+}
+
+/* -- Login ------------------------------------------------------------------------------------- */
+
+static enum hush_status login(struct test_provider *test, struct hush_op *op)
+{
+    struct hush_secret *kept = hush_stash_get(&test->base, "login");
+    char text[32];
+    enum hush_status status;
+
+    if (kept != NULL) {
+        (void)snprintf(text, sizeof(text), "%.*s", (int)hush_secret_size(kept),
+                       (const char *)hush_secret_bytes(kept));
+        hush_secret_unref(kept);
+        test_log_call(test, "resume", text, "");
+        return HUSH_OK;
+    }
+    (void)snprintf(text, sizeof(text), "%u", calls_so_far(test));
+    test_log_call(test, "login", text, "");
+    status = hush_secret_new(op, text, strlen(text), &kept);
+    if (status == HUSH_OK)
+        status = hush_stash_put(&test->base, op, "login", kept);
+    hush_secret_unref(kept);
+    return status;
+}
+
+enum hush_status test_open(struct hush_provider *self, struct hush_op *op)
+{
+    struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
+    char line[TEST_CONTROL_MAX];
+
+    if (!test_control(test, "", ".watch", line) || strcmp(line, "partial") == 0)
+        self->flags |= HUSH_WATCH_IS_PARTIAL;
+    return test_exists(test, "", ".stash") ? login(test, op) : HUSH_OK;
+}
+
+/* -- Watch ------------------------------------------------------------------------------------- */
+
+enum hush_status test_watch(struct hush_provider *self, struct hush_op *op,
+                            hush_changed_fn *changed, void *ctx)
+{
+    const struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
+    char last[TEST_CONTROL_MAX] = "", line[TEST_CONTROL_MAX];
+
+    while (!hush_op_canceled(op)) {
+        if (!test_exists(test, "", ".watch"))
+            return hush_fail(op, HUSH_UNSUPPORTED, "there is no '.watch'");
+        if (test_control(test, "", ".changed", line) && strcmp(line, last) != 0) {
+            memcpy(last, line, sizeof(last));
+            changed(ctx, strcmp(line, "*") == 0 ? "" : line);
+        }
+        test_sleep_ms(TEST_SLICE_MS);
+    }
+    return HUSH_CANCELED;
+}

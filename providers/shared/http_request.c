@@ -271,6 +271,7 @@ static int request_may_send(void *ctx, char *to_ip, char *from_ip, int to_port, 
     return CURL_PREREQFUNC_OK;
 }
 
+/* Only what may be a secret needs one: an error's body is a few words at the most. */
 static bool has_end(CURL *easy, const struct hush_http_exchange *exchange, long code)
 {
     long version = 0;
@@ -279,7 +280,7 @@ static bool has_end(CURL *easy, const struct hush_http_exchange *exchange, long 
     (void)curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
     (void)curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
     return size >= 0 || exchange->is_chunked || version >= CURL_HTTP_VERSION_2_0 || code == 204 ||
-           code == 304 || strcmp(exchange->request->method, "HEAD") == 0;
+           code >= 300 || strcmp(exchange->request->method, "HEAD") == 0;
 }
 
 enum hush_status hush_http_take(CURL *easy, struct hush_op *op, struct hush_http_exchange *exchange,

@@ -85,7 +85,7 @@ def both(secrets, module_vault):
     m = module_vault(secrets, token=token_for(secrets, "most"), start=False)
     m.instance("v1", mount="kv1")
     m.instance("v2", mount="kv2")
-    m.expect_log("instance=v")
+    m.expect_log("path=v[12]/")
     return m.start()
 
 
@@ -333,6 +333,7 @@ def test_listing_fetches_no_value(bao, vault, version):
     for i in range(5):
         bao.put(f"kv{version}", f"{folder}/k{i}", {"a": "1"}, version)
     m = vault(bao, token=token_for(bao), options={"mount": f"kv{version}", "kv": f"v{version}"})
+    assert folder in os.listdir(m.path / "v")
     count = Counter(bao)
     done = subprocess.run(["ls", "-F", m / folder], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.split() == [f"k{i}/" for i in range(5)], "secrets that are maps are directories"

@@ -36,9 +36,9 @@ def root(pki):
 def certificates(vault, pki):
     """A factory: (mount, role). Certificates live for so many seconds."""
 
-    def make(ttl, **params):
+    def make(life, **params):
         role = fresh()
-        pki.write(f"pki/roles/{role}", {"allowed_domains": "example.test", "allow_subdomains": True, "ttl": ttl,
+        pki.write(f"pki/roles/{role}", {"allowed_domains": "example.test", "allow_subdomains": True, "ttl": life,
                                         "max_ttl": "72h", "key_type": "ec", "key_bits": 256})  # fmt: skip
         params = {"common_name": HOST, **params}
         m = vault(pki, token=token_for(pki, "issue", period="1h"), options={"engine": "pki", "mount": "pki"},
@@ -177,14 +177,14 @@ def served(port, context):
 
 def test_nginx_serves_through_rotations(certificates, root):
     """A verifying client sees no failed handshake, though each certificate lives for seconds."""
-    m, role = certificates("8s")
+    m, role = certificates("10s")
     pair(m, role)
     context = ssl.create_default_context(cadata=root)
     nginx = Nginx(m.base / "nginx", m / role)
     try:
         nginx.start()
         seen, handshakes, begin = set(), 0, time.monotonic()
-        while time.monotonic() < begin + (10 if QUICK else 20):
+        while time.monotonic() < begin + (12 if QUICK else 22):
             seen.add(served(nginx.port, context))  # raises if it does not verify
             handshakes += 1
             time.sleep(0.02)

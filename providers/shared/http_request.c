@@ -15,6 +15,7 @@
 #include "core/url.h"
 #include "core/wipealloc.h"
 
+#include <openssl/ssl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -347,6 +348,15 @@ static bool set_rules(CURL *easy)
     return good;
 }
 
+/* Else the last answer stands in the buffer of a kept connection until another one comes. */
+static CURLcode on_tls(CURL *easy, void *tls, void *data)
+{
+    (void)easy;
+    (void)data;
+    SSL_CTX_set_options(tls, SSL_OP_CLEANSE_PLAINTEXT);
+    return CURLE_OK;
+}
+
 static bool set_tls(CURL *easy, const struct hush_http_config *config)
 {
     const bool own = config->ca_file != NULL || config->ca_path != NULL;
@@ -355,6 +365,7 @@ static bool set_tls(CURL *easy, const struct hush_http_config *config)
 
     good &= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, config->insecure ? 0L : 1L) == CURLE_OK;
     good &= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, config->insecure ? 0L : 2L) == CURLE_OK;
+    good &= curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls) == CURLE_OK;
     if (own) {
         good &= curl_easy_setopt(easy, CURLOPT_CAINFO, config->ca_file) == CURLE_OK;
         good &= curl_easy_setopt(easy, CURLOPT_CAPATH, config->ca_path) == CURLE_OK;

@@ -78,6 +78,7 @@ def deep(levels):
 
 
 SAME = '{"data":{"data":{"a":"1","a":"2"},"metadata":{"version":1}}}'
+# 307 is a standby's answer that knows no active node.
 # name: (answer, errno of a first read, is what we had served on?)
 ANSWERS = {
     "truncated": (truncated, "EIO", True),
@@ -87,7 +88,7 @@ ANSWERS = {
     "endless-chunks": (endless_chunks, "EFBIG", True),
     "endless-length": (lambda c: c.send(response(b" " * 65536, size=1 << 40)), "EFBIG", True),
     "endless-headers": (endless_headers, "EIO", True),
-    "bad-chunks": (bad_chunks, "EIO", True),
+    "bad-chunks": (bad_chunks, "EHOSTDOWN", True),
     "deep": (deep(1000), "EIO", True),
     "duplicate-keys": (raw(SAME), "EIO", True),
     "trailing-text": (raw(json.dumps(GOOD) + "{}"), "EIO", True),
@@ -100,7 +101,7 @@ ANSWERS = {
     "data-is-text": (raw('{"data":"text"}'), "EIO", True),
     "secret-is-a-number": (data(5), "EIO", True),
     "redirect-302": (redirect("302 Found"), "EIO", True),
-    "redirect-307": (redirect("307 Temporary Redirect"), "EIO", True),
+    "redirect-307": (redirect("307 Temporary Redirect"), "EHOSTDOWN", True),
     "html-500": (refused("500 Internal Server Error"), "EIO", True),
     "html-502": (refused("502 Bad Gateway"), "EHOSTDOWN", True),
     "html-503": (refused("503 Service Unavailable", "Retry-After: 1"), "EHOSTDOWN", True),

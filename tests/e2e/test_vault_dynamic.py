@@ -138,6 +138,7 @@ class Client(threading.Thread):
 def test_a_credential_is_replaced_before_its_end(credentials, pg):
     """No login fails over several replacements: max_ttl is never reached with the file still there."""
     m, role = credentials("3s", "6s")
+    m.expect_log("renew failed")
     wanted = 2 if QUICK else 4
     begin = time.monotonic()
     with Client(m, role, pg) as client:
@@ -193,6 +194,7 @@ def test_a_reload_keeps_the_credential(credentials, database, pg):
 def test_a_revoked_lease_is_replaced(credentials, database, pg):
     """Revoked on the server by an operator: at the next renewal it is noticed."""
     m, role = credentials("3s", "1h")
+    m.expect_log("renew failed")
     first = pair(m, role)
     database.write(f"sys/leases/revoke-prefix/database/creds/{role}", {"sync": True})
     assert pg.login(*first) != ""

@@ -136,7 +136,7 @@ def evil_mount(module_vault):
         m.start()
         for name in evil.ANSWERS:
             assert m.text(f"{name}/a") == "good", name
-        time.sleep(1.1)
+        time.sleep(2.2)  # beyond the ttl, and that of one refresh ahead of it
         server.how.update({name: name for name in evil.ANSWERS})
         m.evil, m.canary = server, token
         yield m

@@ -21,6 +21,7 @@
     X(env)                                                                                         \
     X(file)                                                                                        \
     X(sealed)                                                                                      \
+    X(vault)                                                                                       \
     TEST_PROVIDER(X)
 
 #define X(name) extern const struct hush_provider_ops hush_provider_##name;

@@ -192,6 +192,16 @@ bool hush_jtree_is_true(const struct hush_jtree *node)
     return json_is_true(hush_jtree_json(node));
 }
 
+bool hush_jtree_is_null(const struct hush_jtree *node)
+{
+    return json_is_null(hush_jtree_json(node));
+}
+
+bool hush_jtree_is_object(const struct hush_jtree *node)
+{
+    return json_is_object(hush_jtree_json(node));
+}
+
 bool hush_jtree_number(const struct hush_jtree *node, uint64_t *out)
 {
     const json_t *json = hush_jtree_json(node);

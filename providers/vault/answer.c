@@ -231,8 +231,8 @@ static enum hush_status keys_emit(const char *key, hush_emit_fn *emit, void *ctx
     name[size - folder] = '\0';
     if (strchr(name, '/') != NULL || vault_name_fault(name) != NULL)
         return HUSH_OK; /* the server's own names never are, a liar's must not get in */
-    return emit(ctx, &(struct hush_entry){
-                         .name = name, .kind = folder ? HUSH_KIND_FOLDER : HUSH_KIND_SECRET});
+    return emit(ctx, &(struct hush_entry){.name = name,
+                                          .kind = folder ? HUSH_KIND_FOLDER : HUSH_KIND_SECRET});
 }
 
 enum hush_status vault_keys(struct hush_op *op, const struct hush_http_answer *answer,
@@ -282,11 +282,11 @@ enum hush_status vault_mount_kv(struct hush_op *op, const struct hush_http_answe
     if (type == NULL)
         status = hush_fail(op, HUSH_PROTOCOL, "no \"data.type\" in the answer");
     else if (strcmp(type, "kv") != 0 && strcmp(type, "generic") != 0)
-        status = hush_fail(op, HUSH_CONFIG, "mount '%s' is of type %s, not kv: set engine", mount,
-                           type);
+        status =
+            hush_fail(op, HUSH_CONFIG, "mount '%s' is of type %s, not kv: set engine", mount, type);
     else if (mount_is_inside(mount, path))
-        status = hush_fail(op, HUSH_CONFIG, "'%s' is no mount but a place in '%s': set mount to that",
-                           mount, path);
+        status = hush_fail(op, HUSH_CONFIG,
+                           "'%s' is no mount but a place in '%s': set mount to that", mount, path);
     else
         *out = version != NULL && strcmp(version, "2") == 0 ? VAULT_KV_2 : VAULT_KV_1;
     hush_jtree_free(root);

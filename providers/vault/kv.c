@@ -27,8 +27,8 @@ static enum hush_status kv_ask(struct vault *v, struct hush_op *op, enum vault_k
 
     if (status != HUSH_OK)
         return status;
-    status = vault_call(v, op, &(struct vault_request){.method = "GET", .path = path}, &answer,
-                        NULL);
+    status =
+        vault_call(v, op, &(struct vault_request){.method = "GET", .path = path}, &answer, NULL);
     /* No right to anything there, or an old server: the next answer, of the mount itself, says why
      * better than this one. */
     if (status == HUSH_DENIED || status == HUSH_NOT_FOUND || status == HUSH_UNSUPPORTED) {

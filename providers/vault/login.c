@@ -26,19 +26,17 @@ struct login_part {
     const char *member; /* of the body */
     const char *option;
     size_t offset; /* of the option, a char * in struct vault */
-    const char *fallback;
 };
 
 struct login_method {
     size_t auth_path; /* offset of the option; 0: not a login, the token itself is given */
-    const char *fallback;
     struct login_part parts[LOGIN_PARTS];
     const char *hint; /* what may be wrong if it is refused */
 };
 
 /* clang-format off */
-#define PART(kind, needed, member, option, fallback) \
-    { PART_##kind, needed, member, #option, offsetof(struct vault, option), fallback }
+#define PART(kind, needed, member, option) \
+    { PART_##kind, needed, member, #option, offsetof(struct vault, option) }
 
 const char *const vault_auth_methods[] = {
     [VAULT_AUTH_TOKEN] = "token",
@@ -52,42 +50,41 @@ const char *const vault_auth_methods[] = {
 
 static const struct login_method login_methods[VAULT_AUTH_COUNT] = {
     [VAULT_AUTH_TOKEN] = {
-        0, NULL,
-        {PART(PROOF, false, NULL, token_file, NULL)},
+        0,
+        {PART(PROOF, false, NULL, token_file)},
         "the token is unknown, expired, revoked or used up: give another one",
     },
     [VAULT_AUTH_APPROLE] = {
-        offsetof(struct vault, approle_auth_path), "approle",
-        {PART(TEXT, true, "role_id", approle_role_id, NULL),
-         PART(FILE, true, "secret_id", approle_secret_id_file, NULL)},
+        offsetof(struct vault, approle_auth_path),
+        {PART(TEXT, true, "role_id", approle_role_id),
+         PART(FILE, true, "secret_id", approle_secret_id_file)},
         "role id or secret id are wrong, expired or used up, this address may not use them, or "
         "too many bad logins have locked the role for a while",
     },
     [VAULT_AUTH_KUBERNETES] = {
-        offsetof(struct vault, kube_auth_path), "kubernetes",
-        {PART(TEXT, true, "role", kube_role, NULL),
-         PART(FILE, true, "jwt", kube_api_token_file,
-              "/var/run/secrets/kubernetes.io/serviceaccount/token")},
+        offsetof(struct vault, kube_auth_path),
+        {PART(TEXT, true, "role", kube_role),
+         PART(FILE, true, "jwt", kube_api_token_file)},
         "the role does not exist, or does not allow this service account, namespace or audience; "
         "or the server cannot ask Kubernetes",
     },
     [VAULT_AUTH_JWT] = {
-        offsetof(struct vault, jwt_auth_path), "jwt",
-        {PART(TEXT, false, "role", jwt_role, NULL),
-         PART(FILE, true, "jwt", jwt_file, NULL)},
+        offsetof(struct vault, jwt_auth_path),
+        {PART(TEXT, false, "role", jwt_role),
+         PART(FILE, true, "jwt", jwt_file)},
         "the role does not exist, or the JWT is expired or has another issuer, audience or subject",
     },
     [VAULT_AUTH_CERT] = {
-        offsetof(struct vault, cert_auth_path), "cert",
-        {PART(TEXT, false, "name", cert_auth_role_name, NULL),
-         PART(PROOF, true, NULL, cert_auth_cert, NULL),
-         PART(PROOF, false, NULL, cert_auth_cert_key, NULL)},
+        offsetof(struct vault, cert_auth_path),
+        {PART(TEXT, false, "name", cert_auth_role_name),
+         PART(PROOF, true, NULL, cert_auth_cert),
+         PART(PROOF, false, NULL, cert_auth_cert_key)},
         "no role accepts the client certificate",
     },
     [VAULT_AUTH_USERPASS] = {
-        offsetof(struct vault, userpass_auth_path), "userpass",
-        {PART(USER, true, NULL, userpass_username, NULL),
-         PART(FILE, true, "password", userpass_password_file, NULL)},
+        offsetof(struct vault, userpass_auth_path),
+        {PART(USER, true, NULL, userpass_username),
+         PART(FILE, true, "password", userpass_password_file)},
         "user or password are wrong, or too many bad logins have locked the user for a while",
     },
 };
@@ -98,17 +95,17 @@ static const struct login_method *login_method(const struct vault *v)
     return &login_methods[v->auth_method < VAULT_AUTH_COUNT ? v->auth_method : VAULT_AUTH_TOKEN];
 }
 
-/* A string option of v, or fallback where it is unset. */
-static const char *login_option(const struct vault *v, size_t offset, const char *fallback)
+/* A string option of v, or NULL where it is unset. */
+static const char *login_option(const struct vault *v, size_t offset)
 {
     const char *text = *(char *const *)(const void *)((const char *)v + offset);
 
-    return text == NULL || text[0] == '\0' ? fallback : text;
+    return text == NULL || text[0] == '\0' ? NULL : text;
 }
 
 static const char *login_text(const struct vault *v, const struct login_part *part)
 {
-    return login_option(v, part->offset, part->fallback);
+    return login_option(v, part->offset);
 }
 
 static bool login_is_file(const struct login_part *part)
@@ -131,10 +128,11 @@ enum hush_status vault_login_check(const struct vault *v, struct hush_op *op)
 
 bool vault_auth_path(const struct vault *v, char out[VAULT_AUTH_PATH_MAX])
 {
-    const struct login_method *method = login_method(v);
-    const char *path = login_option(v, method->auth_path, method->fallback);
+    const char *path = login_option(v, login_method(v)->auth_path);
     int size;
 
+    if (path == NULL)
+        return false;
     path += strspn(path, "/");
     size = snprintf(out, VAULT_AUTH_PATH_MAX, "%s", path);
     while (size > 0 && size < VAULT_AUTH_PATH_MAX && out[size - 1] == '/')
@@ -214,7 +212,7 @@ static void hash_options(struct login_hash *hash, const struct vault *v)
     hash_text(hash, v->namespace);
     hash_text(hash, vault_auth_methods[method - login_methods]);
     if (method->auth_path != 0)
-        hash_text(hash, login_option(v, method->auth_path, method->fallback));
+        hash_text(hash, login_option(v, method->auth_path));
     for (size_t i = 0; i < LOGIN_PARTS && method->parts[i].kind != PART_NONE; i++)
         hash_text(hash, login_text(v, &method->parts[i]));
 }
@@ -355,7 +353,8 @@ static enum hush_status login_path(const struct vault *v, struct hush_op *op,
          !hush_http_encode(login_text(v, first), false, user, sizeof(user))) ||
         snprintf(out, LOGIN_PATH_MAX, "auth/%s/login%s%s", mount, user[0] == '\0' ? "" : "/",
                  user) >= LOGIN_PATH_MAX)
-        return hush_fail(op, HUSH_CONFIG, "the path of the login is too long");
+        return hush_fail(op, HUSH_CONFIG, "%s_auth_path or the user name is empty or too long",
+                         vault_auth_methods[v->auth_method]);
     return HUSH_OK;
 }
 

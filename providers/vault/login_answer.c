@@ -11,11 +11,22 @@
 enum hush_status vault_login_status(struct hush_op *op, const struct vault_request *request,
                                     const struct hush_http_answer *answer, const char *hint)
 {
-    const int code = answer->code;
+    const enum hush_status status = vault_status(op, request, answer);
 
-    if (code < 400 || code >= 500 || code == 408 || code == 412 || code == 429)
-        return vault_status(op, request, answer);
-    return hush_fail(op, HUSH_AUTH, "%s: refused (%d): %s", request->path, code, hint);
+    switch (status) {
+    case HUSH_CONFIG:
+    case HUSH_THROTTLED:
+    case HUSH_UNAVAILABLE:
+    case HUSH_TIMEOUT:
+        return status;
+    default:
+        break;
+    }
+    if (answer->code < 400 || answer->code >= 500) /* a secret is neither absent nor refused */
+        return status == HUSH_PROTOCOL ? status : HUSH_BACKEND;
+    if (answer->code == 404) /* namespace or mount: vault_status() has told */
+        return HUSH_AUTH;
+    return hush_fail(op, HUSH_AUTH, "%s: refused (%d): %s", request->path, answer->code, hint);
 }
 
 static uint32_t login_u32(const struct hush_jtree *node, const char *name)

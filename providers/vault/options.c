@@ -260,7 +260,7 @@ static enum hush_status settle_files(struct vault *v, struct hush_op *op)
 
 enum hush_status vault_options_settle(struct vault *v, struct hush_op *op)
 {
-    static enum hush_status (*const steps[])(struct vault *v, struct hush_op *op) = {
+    static enum hush_status (*const steps[])(struct vault * v, struct hush_op * op) = {
         settle_from_environ, settle_verify, settle_url, settle_names, settle_files,
     };
 

@@ -49,7 +49,8 @@ enum hush_status vault_path(struct hush_op *op, const char *const parts[],
         /* room for the next '/' */
         if (used + 1 >= sizeof(path) ||
             !hush_http_encode(parts[i], true, path + used, sizeof(path) - used - 1))
-            return hush_fail(op, HUSH_NOT_FOUND, "the server cannot have this name: it is too long");
+            return hush_fail(op, HUSH_NOT_FOUND,
+                             "the server cannot have this name: it is too long");
         used += strlen(path + used);
     }
     path[used] = '\0';

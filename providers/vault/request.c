@@ -89,9 +89,9 @@ enum hush_status vault_call(struct vault *v, struct hush_op *op,
 static bool error_is_bad_token(const char *text)
 {
     /* OpenBao says only the first; Vault adds why: "2 errors occurred: … invalid token". */
-    return text != NULL && (strcmp(text, "permission denied") == 0 ||
-                            strstr(text, "invalid token") != NULL ||
-                            strstr(text, "missing client token") != NULL);
+    return text != NULL &&
+           (strcmp(text, "permission denied") == 0 || strstr(text, "invalid token") != NULL ||
+            strstr(text, "missing client token") != NULL);
 }
 
 bool vault_is_bad_token(const struct hush_http_answer *answer)

@@ -47,8 +47,8 @@ static void token_refuse(struct vault_token *t, const uint8_t digest[32], const 
 void vault_token_drop(struct vault *v)
 {
     struct vault_token *t = &v->token;
-    const bool soon =
-        t->login_ns != 0 && hush_now_ns() - t->login_ns < TOKEN_SOON_MS * (uint64_t)HUSH_NS_PER_MS;
+    const bool soon = t->login_ns != 0 && !t->limited && /* else it was used up */
+                      hush_now_ns() - t->login_ns < TOKEN_SOON_MS * (uint64_t)HUSH_NS_PER_MS;
 
     t->secret = hush_secret_unref(t->secret);
     t->rejections = soon ? t->rejections + 1 : 0;

@@ -68,8 +68,9 @@ enum hush_status vault_login_lookup(struct hush_op *op, const struct hush_http_a
                                     struct vault_login *out);
 
 /*
- * What an answer that is no 2xx means for a login: 4xx is HUSH_AUTH, never "not found", and hint
- * says what to do; anything else as vault_status() says.
+ * What an answer that is no 2xx means for a login: as vault_status() says where that is an outage
+ * or the configuration; else 4xx is HUSH_AUTH, and hint says what to do. Never "not found" or
+ * "denied", which is about secrets.
  */
 enum hush_status vault_login_status(struct hush_op *op, const struct vault_request *request,
                                     const struct hush_http_answer *answer, const char *hint);

@@ -29,7 +29,8 @@ static bool record_parts(const void *bytes, size_t size, struct parts *p)
         p->r->version_size > HUSH_VERSION_MAX || p->r->lease_size > HUSH_LEASE_MAX)
         return false;
     p->fields = (const struct hush_snapshot_field *)(p->r + 1);
-    need += p->r->field_count * sizeof(*p->fields) + p->r->path_size + p->r->version_size + p->r->lease_size;
+    need += p->r->field_count * sizeof(*p->fields) + p->r->path_size + p->r->version_size +
+            p->r->lease_size;
     if (size < need)
         return false;
     p->path = (const char *)(p->fields + p->r->field_count);

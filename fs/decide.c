@@ -77,6 +77,14 @@ static enum hush_verdict wait_for(struct hush_fs *fs, struct hush_request *r,
 {
     if (r->id == 0)
         return HUSH_PARK; /* gate.c makes it one that can wait */
+    /* It was fetched a moment ago, and the kernel is just being told: another call would be one too
+     * many. */
+    if (item->job == NULL && item->staged != NULL && item->command != 0 &&
+        hush_now_ns() < hush_snapshot_fresh_until(item->staged)) {
+        hush_gate_wait_item(fs, r, item);
+        r->settled = true;
+        return HUSH_PARK;
+    }
     if (!hush_work_fetch(fs, item, resolve ? HUSH_WORK_RESOLVE : 0)) {
         r->waited = true;
         r->outcome = HUSH_NO_MEMORY;

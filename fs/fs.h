@@ -79,7 +79,7 @@ struct hush_item {
     char *path;  /* as shown, INSTANCE/…; the key */
     uint64_t id; /* hash of the path, never 0; the same in every worker */
     struct hush_instance
-        *instance; /* NULL: it is configured no more; only open files keep the item */
+        *instance;   /* NULL: it is configured no more; only open files keep the item */
     uint64_t source; /* of its instance, and its own parameters: another one, other bytes */
     struct hush_settings settings;
     unsigned kinds;                /* learned: what the name is */
@@ -228,7 +228,7 @@ struct hush_fs {
     uint64_t next_id, sequence, generation;
     struct hush_pass passes[HUSH_PASSES];
     bool stopping, reloading;
-    bool ends; /* the mount, with this worker */
+    bool ends;                        /* the mount, with this worker */
     fuse_req_t reloads[HUSH_RELOADS]; /* who asked for a reload, answered by the timer */
     size_t reload_count;
     pthread_cond_t timer; /* something earlier to wait for, or stopping */

@@ -108,7 +108,8 @@ struct hush_item *hush_item_get(struct hush_fs *fs, const char *path, bool versi
 void hush_item_put(struct hush_fs *fs, struct hush_item *item, uint64_t now_ns)
 {
     if (item->current != NULL || item->staged != NULL || item->old != NULL || item->job != NULL ||
-        item->renewal != NULL || item->waiters != NULL || item->command != 0 || item->pinned || now_ns < item->retry_ns)
+        item->renewal != NULL || item->waiters != NULL || item->command != 0 || item->pinned ||
+        now_ns < item->retry_ns)
         return;
     HASH_DEL(fs->items, item);
     free(item->detail);

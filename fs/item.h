@@ -39,7 +39,8 @@ bool hush_item_absent(const struct hush_item *item, uint64_t now_ns);
 bool hush_item_done(struct hush_fs *fs, struct hush_item *item, enum hush_status status,
                     struct hush_value *value, const struct hush_op *op, uint64_t now_ns);
 
-/* How long to wait after so many failures in a row before one more, or as long as the backend says. */
+/* How long to wait after so many failures in a row before one more, or as long as the backend says.
+ */
 uint32_t hush_item_pause_ms(const struct hush_fs *fs, uint32_t failures, const struct hush_op *op);
 
 /* Where the bytes of an instance's names come from, as a number: its type and options. */

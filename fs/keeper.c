@@ -127,8 +127,8 @@ static void child_replace(struct hush_child *child)
     child_end(child, REPLACE_MS);
 }
 
-/* The worker first: what it has answered, it has answered. Then the mount, see keeper_tend(). Leases
- * are given back by the worker, in the end. */
+/* The worker first: what it has answered, it has answered. Then the mount, see keeper_tend().
+ * Leases are given back by the worker, in the end. */
 static void keeper_end(struct hush_keeper *k)
 {
     const uint64_t more_ms = atomic_load(&k->state->leases) != 0 ? HUSH_REVOKE_MS : 0;

@@ -135,9 +135,9 @@ static void settle(struct hush_fs *fs, struct hush_job *job, enum hush_status st
     item->renew_failures = status == HUSH_OK ? 0 : item->renew_failures + 1;
     item->renew_ns = 0;
     if (item->renew_failures > 0)
-        item->renew_ns = now_ns + (uint64_t)hush_item_pause_ms(fs, item->renew_failures - 1,
-                                                               &job->op) *
-                                      HUSH_NS_PER_MS;
+        item->renew_ns =
+            now_ns +
+            (uint64_t)hush_item_pause_ms(fs, item->renew_failures - 1, &job->op) * HUSH_NS_PER_MS;
     hush_lease_tend(fs, item, now_ns);
 }
 

@@ -113,7 +113,7 @@ struct hush_state {
     struct hush_reload reload;
     _Atomic uint32_t ending; /* the mount ends: set by the keeper before it ends the worker */
     _Atomic uint32_t leases; /* a worker has, or had, leases to give back: it needs longer to end */
-    uint64_t key[2]; /* random: for node ids and names' hashes; the same in every worker */
+    uint64_t key[2];         /* random: for node ids and names' hashes; the same in every worker */
     uint64_t started_ns;
     uint32_t open_mode;     /* of the worker that answered INIT: the kernel holds it to that */
     uint32_t served_config; /* config_generation of the worker that served last; 0: none did */

@@ -213,8 +213,8 @@ int hush_serve_loop(struct hush_fs *fs)
 {
     int r = hush_session_loop(fs->session);
 
-    fs->ends = hush_session_ended(fs->session) || r == -ENODEV ||
-               atomic_load(&fs->state->ending) != 0;
+    fs->ends =
+        hush_session_ended(fs->session) || r == -ENODEV || atomic_load(&fs->state->ending) != 0;
     if (hush_session_ended(fs->session) || r == -ENODEV)
         return HUSH_EXIT_UNMOUNTED;
     if (fs->reloading)

@@ -13,8 +13,8 @@
 enum hush_snapshot_state { HUSH_SNAPSHOT_STAGED = 1, HUSH_SNAPSHOT_CURRENT, HUSH_SNAPSHOT_OLD };
 
 /* The fixed part; then, for each field, struct hush_snapshot_field; then the path, the version, the
- * lease and the fields' names, without NUL. Every worker may change the counts and times of a published one:
- * each is one store. */
+ * lease and the fields' names, without NUL. Every worker may change the counts and times of a
+ * published one: each is one store. */
 struct hush_snapshot_record {
     uint64_t sequence;   /* a later version has a larger one */
     uint64_t fetched_ns; /* when the backend last said that this is the version */
@@ -87,8 +87,8 @@ struct hush_node *hush_snapshot_child(struct hush_snapshot *s, const char *name)
 /* The bytes of a FILE node; borrowed from its snapshot. */
 struct hush_secret *hush_snapshot_bytes(const struct hush_node *node);
 
-/* In a new worker: s has its item, its value and its record; make its nodes. False: no memory, or an
- * id is taken. */
+/* In a new worker: s has its item, its value and its record; make its nodes. False: no memory, or
+ * an id is taken. */
 bool hush_snapshot_nodes(struct hush_fs *fs, struct hush_snapshot *s);
 
 /*

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * timer.h - the thread that watches the clock: deadlines of parked requests, renames that do not
- * come, hot secrets to be refreshed before their ttl ends, leases (lease.h), values that nobody may see any more.
+ * come, hot secrets to be refreshed before their ttl ends, leases (lease.h), values that nobody may
+ * see any more.
  */
 #ifndef HUSH_TIMER_H
 #define HUSH_TIMER_H

@@ -119,7 +119,8 @@ static void *watch_thread(void *arg)
         set_watching(instance, complete);
         status = ops->watch(instance->provider, &instance->watch_op, changed, instance);
         set_watching(instance, false);
-        if (status == HUSH_CANCELED || status == HUSH_UNSUPPORTED || hush_op_canceled(&instance->watch_op))
+        if (status == HUSH_CANCELED || status == HUSH_UNSUPPORTED ||
+            hush_op_canceled(&instance->watch_op))
             break;
         hush_warning("watch ended instance=%s status=%s reason=\"%s\"", instance->config->name,
                      hush_status_name(status), instance->watch_op.detail);

@@ -21,7 +21,8 @@ bool hush_work_list(struct hush_fs *fs, struct hush_node *dir);
 
 /*
  * With fs->lock held: nobody waits for job any more; it is canceled unless it is a background one
- * or may just be making a credential, which the next reader gets. timed_out: they had waited long enough, which is an outcome; if they were killed it is none.
+ * or may just be making a credential, which the next reader gets. timed_out: they had waited long
+ * enough, which is an outcome; if they were killed it is none.
  */
 void hush_work_abandon(struct hush_job *job, bool timed_out);
 

@@ -31,7 +31,7 @@ bool test_exists(const struct test_provider *test, const char *name, const char 
 
 /* The first line of a control file; false: there is none. */
 bool test_control(const struct test_provider *test, const char *name, const char *suffix,
-                         char line[TEST_CONTROL_MAX])
+                  char line[TEST_CONTROL_MAX])
 {
     cleanup_free char *path = test_path(test, name, suffix);
     cleanup_close int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
@@ -46,7 +46,7 @@ bool test_control(const struct test_provider *test, const char *name, const char
 
 /* One write per line: O_APPEND keeps the lines of several workers apart. */
 void test_log_call(const struct test_provider *test, const char *what, const char *name,
-                          const char *version)
+                   const char *version)
 {
     cleanup_free char *path = test_path(test, ".calls", "");
     cleanup_close int fd = -1;
@@ -96,8 +96,8 @@ static enum hush_status test_wait(const struct test_provider *test, struct hush_
 }
 
 /* The number in a control file, if there is one. */
-enum hush_status test_number(const struct test_provider *test, struct hush_op *op,
-                                    const char *name, const char *suffix, uint64_t *out)
+enum hush_status test_number(const struct test_provider *test, struct hush_op *op, const char *name,
+                             const char *suffix, uint64_t *out)
 {
     char line[TEST_CONTROL_MAX];
 
@@ -115,8 +115,7 @@ static enum hush_status test_scripted_error(struct hush_op *op, const char *text
 }
 
 /* Everything that the control files of name say before the call does its work. */
-enum hush_status test_script(const struct test_provider *test, struct hush_op *op,
-                                    const char *name)
+enum hush_status test_script(const struct test_provider *test, struct hush_op *op, const char *name)
 {
     char line[TEST_CONTROL_MAX];
     uint64_t delay_ms = 0, retry_ms = 0;
@@ -134,4 +133,3 @@ enum hush_status test_script(const struct test_provider *test, struct hush_op *o
         hush_op_retry_after(op, (uint32_t)retry_ms);
     return test_scripted_error(op, line);
 }
-

@@ -32,7 +32,8 @@ void test_log_call(const struct test_provider *test, const char *what, const cha
                    const char *version);
 
 /* Everything that the control files of name say before the call does its work. */
-enum hush_status test_script(const struct test_provider *test, struct hush_op *op, const char *name);
+enum hush_status test_script(const struct test_provider *test, struct hush_op *op,
+                             const char *name);
 
 enum hush_status test_check_op(struct hush_op *op); /* canceled, or too late? */
 void test_sleep_ms(long ms);

@@ -16,9 +16,10 @@
  *     dir/NAME.error     then fail with this status (UNAVAILABLE, DENIED, …)
  *     dir/NAME.retry     … and say that it may be asked again after so many milliseconds
  *     dir/NAME.dynamic   exists: each fetch makes another credential, the content and a number
- *     dir/NAME.lease     … with the lease NAME@NUMBER for NAME.ttl; "renewable" in it: it can be renewed
- *     dir/NAME.renew.ttl     what a renewal gives, in milliseconds; without it NAME.ttl
+ *     dir/NAME.lease     … with the lease NAME@NUMBER for NAME.ttl; "renewable" in it: it can be
+ * renewed dir/NAME.renew.ttl     what a renewal gives, in milliseconds; without it NAME.ttl
  *     dir/NAME.renew.error, NAME.revoke.error, …    as NAME.error, for renew and revoke
+ *     dir/.once          exists: says that each fetch makes a new credential
  *     dir/.stash         exists: open() takes what the stash has as "login", or puts that
  *     dir/.watch         exists: watch() reports each new first line of dir/.changed ("*": all);
  *                        "partial" in it: not every change. Without it the provider cannot watch.

@@ -229,8 +229,8 @@ bool hush_item_done(struct hush_fs *fs, struct hush_item *item, enum hush_status
         item_failed(fs, item, status, op, now_ns);
         return false;
     }
-    item->failures = 0;
-    item->retry_ns = 0;
+    item->failures = item->renew_failures = 0;
+    item->retry_ns = item->renew_ns = 0;
     free(item->detail);
     item->detail = NULL;
     return item_fetched(fs, item, value, now_ns);

@@ -47,6 +47,15 @@ static struct plan plan_of(const struct hush_item *item)
     return (struct plan){from + life / 3 * 2 + grace / 3, ends - grace};
 }
 
+/* Time for it has come, and a renewal did not help, or comes too late. */
+static bool is_beyond_renewal(const struct hush_item *item, const struct plan *plan,
+                              uint64_t now_ns)
+{
+    return now_ns >= plan->replace_ns &&
+           (plan->renew_ns == UINT64_MAX || item->renew_failures > 0 || item->renewal != NULL ||
+            now_ns >= hush_snapshot_ends(item->current));
+}
+
 enum hush_lease_act hush_lease_due(const struct hush_item *item, uint64_t now_ns)
 {
     struct plan plan;
@@ -56,7 +65,7 @@ enum hush_lease_act hush_lease_due(const struct hush_item *item, uint64_t now_ns
     plan = plan_of(item);
     if (!item->current->record->used && now_ns >= hush_snapshot_ends(item->current))
         return HUSH_LEASE_DROP;
-    if (now_ns >= plan.replace_ns)
+    if (is_beyond_renewal(item, &plan, now_ns))
         return now_ns >= item->retry_ns ? HUSH_LEASE_REPLACE : HUSH_LEASE_WAIT;
     if (now_ns >= plan.renew_ns && now_ns >= item->renew_ns && item->renewal == NULL)
         return HUSH_LEASE_RENEW;
@@ -66,13 +75,13 @@ enum hush_lease_act hush_lease_due(const struct hush_item *item, uint64_t now_ns
 uint64_t hush_lease_next(const struct hush_item *item)
 {
     struct plan plan;
+    uint64_t next;
 
-    if (item->instance == NULL)
+    if (item->instance == NULL || !item->current->record->used)
         return 0;
     plan = plan_of(item);
-    if (plan.renew_ns < plan.replace_ns)
-        return plan.renew_ns > item->renew_ns ? plan.renew_ns : item->renew_ns;
-    return plan.replace_ns != UINT64_MAX ? plan.replace_ns : 0;
+    next = plan.renew_ns > item->renew_ns ? plan.renew_ns : item->renew_ns;
+    return next < plan.replace_ns ? next : plan.replace_ns;
 }
 
 /* -- Renewing ---------------------------------------------------------------------------------- */

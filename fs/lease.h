@@ -7,7 +7,7 @@
  *
  *   renewable   renewed after 2/3 of its lease, a little later each by another part: nothing
  *               rotates. Replaced at once when a renewal gives less than half of the first lease
- *               or the lease is gone; when all renewals fail, 10 to 20 % before its end
+ *               or the lease is gone; when renewals fail, 10 to 20 % before its end
  *   otherwise   replaced after 85 to 90 % of its life
  *   never read  neither: it ends and is dropped, so that values which nobody uses do not follow
  *               each other for ever

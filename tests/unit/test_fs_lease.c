@@ -90,7 +90,7 @@ static void test_due(void **state)
     static const struct {
         unsigned at_s;
         bool renewable, used, ending, moved, job;
-        unsigned renew_s, retry_s;
+        unsigned renew_s, retry_s; /* not before; the former after a failure */
         enum hush_lease_act act;
     } rows[] = {
         /* at   renew. used   ending moved  job    renew retry */
@@ -102,7 +102,9 @@ static void test_due(void **state)
         {1072,  true,  true,  false, false, false, 1072, 0,    HUSH_LEASE_RENEW},
         {1089,  true,  true,  false, false, false, 0,    0,    HUSH_LEASE_RENEW},
         {1090,  true,  true,  false, false, false, 1099, 0,    HUSH_LEASE_REPLACE},
-        {1090,  true,  true,  false, false, false, 0,    1091, HUSH_LEASE_WAIT},
+        {1090,  true,  true,  false, false, false, 1099, 1091, HUSH_LEASE_WAIT},
+        {1090,  true,  true,  false, false, false, 0,    0,    HUSH_LEASE_RENEW},
+        {1100,  true,  true,  false, false, false, 0,    0,    HUSH_LEASE_REPLACE},
         {1001,  true,  true,  true,  false, false, 0,    0,    HUSH_LEASE_REPLACE},
         {1001,  true,  true,  false, true,  false, 0,    0,    HUSH_LEASE_REPLACE},
         {1084,  false, true,  false, false, false, 0,    0,    HUSH_LEASE_WAIT},
@@ -124,6 +126,7 @@ static void test_due(void **state)
         f.item.source = rows[i].moved;
         f.item.job = rows[i].job ? (struct hush_job *)&f.item : NULL;
         f.item.renew_ns = rows[i].renew_s * HUSH_NS_PER_S;
+        f.item.renew_failures = rows[i].renew_s != 0;
         f.item.retry_ns = rows[i].retry_s * HUSH_NS_PER_S;
         if (hush_lease_due(&f.item, rows[i].at_s * HUSH_NS_PER_S) != rows[i].act)
             fail_msg("row %zu", i);

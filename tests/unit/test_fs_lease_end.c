@@ -32,6 +32,29 @@ static void await(struct kernel *k, const char *path, const char *expected)
     }
 }
 
+/* It ended, another was fetched, and the kernel is being told: who comes now waits for that one. */
+static void test_while_it_is_shown(void **state)
+{
+    struct kernel *k = *state;
+    const struct hush_move_packet *move;
+    uint64_t stat;
+
+    k->by_hand = true;
+    put(k, "s/db");
+    kernel_start(k, CONFIG_SHORT);
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "cred1");
+    kernel_advance_ms(k, SECONDS(100));
+    backend_await(k, "s", "fetch db", 2);
+    move = mover_take(k, HUSH_MOVE_REPLACE);
+    stat = kernel_send_stat(k, OTHER, "s/db");
+    assert_false(kernel_answered(k, stat));
+    assert_int_equal(mover_rename(k, move), 0);
+    mover_answer(k, move, 0);
+    assert_int_equal(kernel_wait(k, stat)->error, ESTALE);
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "cred2");
+    assert_int_equal(backend_calls(k, "s", NULL), 2);
+}
+
 /* The new worker renews the same lease, at its time; one that was given up stays given up. */
 static void test_takeover(void **state)
 {
@@ -52,9 +75,13 @@ static void test_takeover(void **state)
     (void)usleep(50000);
     kernel_kill(k);
     kernel_start(k, CONFIG_SHORT);
-    kernel_advance_ms(k, SECONDS(90)); /* of the 100 that the renewal gave: in the grace */
-    await(k, "s/db", "cred3");
-    assert_int_equal(backend_calls(k, "s", "renew db@1"), 1);
+    kernel_advance_ms(k, SECONDS(60));
+    (void)usleep(1200000); /* it has looked */
+    assert_int_equal(backend_calls(k, "s", NULL), 2);
+    kernel_advance_ms(k, SECONDS(30)); /* of the 100 that the renewal gave */
+    backend_await(k, "s", "renew db@1", 2);
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "cred1");
+    assert_int_equal(backend_calls(k, "s", "fetch db"), 1);
 }
 
 /* Whether somebody read it is not forgotten, nor that the lease is gone. */
@@ -203,6 +230,7 @@ static void test_login_is_wiped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        KERNEL_TEST(test_while_it_is_shown),
         KERNEL_TEST(test_takeover),
         KERNEL_TEST(test_takeover_of_a_dead_lease),
         KERNEL_TEST(test_revoked_at_the_end),

@@ -103,6 +103,33 @@ static void test_status_json(void **state)
     json_decref(json);
 }
 
+static void test_lease(void **state)
+{
+    struct kernel *k = *state;
+    json_t *json, *entry;
+
+    backend_put(k, "s/db", "canary");
+    backend_control(k, "s/db", ".dynamic", "");
+    backend_control(k, "s/db", ".ttl", "100000");
+    backend_control(k, "s/db", ".lease", "renewable");
+    backend_control(k, "s/db", ".not_after", "500");
+    kernel_start(k, CONFIG_S);
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "canary1");
+    kernel_advance_ms(k, SECONDS(10));
+    json = status_json(k);
+    entry = find(json_object_get(json, "secrets"), "path", "s/db");
+    assert_true(json_is_true(json_object_get(entry, "dynamic")));
+    assert_true(json_is_true(json_object_get(entry, "renewable")));
+    assert_string_equal(text_of(entry, "lease"), "db@1");
+    assert_int_equal(number_of(entry, "expires_ms"), 90000);
+    assert_int_equal(number_of(entry, "ends_ms"), 490000);
+    assert_in_range(number_of(entry, "next_ms"), 59000, 64000);
+    json_decref(json);
+    assert_non_null(strstr(kernel_cat(k, TID, ".hushfs/status"),
+                           "made for this mount, ends in 90 s, lease db@1, renewed in "));
+    assert_null(strstr(k->text, "canary"));
+}
+
 /* Names that a backend chose. */
 static void test_odd_names(void **state)
 {
@@ -437,6 +464,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         KERNEL_TEST(test_status_json),
+        KERNEL_TEST(test_lease),
         KERNEL_TEST(test_odd_names),
         KERNEL_TEST(test_states),
         KERNEL_TEST(test_metrics),

@@ -105,22 +105,22 @@ void vault_token_save(struct vault *v, struct hush_op *op)
     hush_secret_unref(kept);
 }
 
-static enum hush_status token_take_over(struct vault *v, struct hush_op *op,
-                                        const struct hush_secret *kept)
+/* Without room for it, this worker makes a login of its own. */
+static void token_take_over(struct vault *v, struct hush_op *op, const struct hush_secret *kept)
 {
     struct vault_token *t = &v->token;
     struct token_record record;
     uint8_t identity[32];
 
     if (hush_secret_size(kept) <= sizeof(record))
-        return HUSH_OK;
+        return;
     memcpy(&record, hush_secret_bytes(kept), sizeof(record));
     if (memcmp(record.magic, token_magic, sizeof(record.magic)) != 0)
-        return HUSH_OK;
+        return;
     t->generation = record.generation;
     if (!vault_login_identity(v, identity) ||
         memcmp(identity, record.identity, sizeof(identity)) != 0)
-        return HUSH_OK; /* configured otherwise by now: another login, another generation */
+        return; /* configured otherwise by now: another login, another generation */
     t->fetched_ns = record.fetched_ns;
     t->end_ns = record.end_ns;
     t->hard_end_ns = record.hard_end_ns;
@@ -128,26 +128,27 @@ static enum hush_status token_take_over(struct vault *v, struct hush_op *op,
     t->renewable = record.renewable != 0;
     t->limited = record.limited != 0;
     memcpy(t->made_of, record.made_of, sizeof(t->made_of));
-    return hush_secret_new(op, hush_secret_bytes(kept) + sizeof(record),
-                           hush_secret_size(kept) - sizeof(record), &t->secret);
+    if (hush_secret_new(op, hush_secret_bytes(kept) + sizeof(record),
+                        hush_secret_size(kept) - sizeof(record), &t->secret) != HUSH_OK)
+        t->secret = NULL;
 }
 
 enum hush_status vault_token_init(struct vault *v, struct hush_op *op)
 {
     struct vault_token *t = &v->token;
     struct hush_secret *kept = hush_stash_get(&v->base, TOKEN_STASH);
-    enum hush_status status = HUSH_OK;
     pthread_condattr_t attributes;
+    bool made;
 
-    pthread_mutex_init(&t->lock, NULL); /* none of these fail with glibc */
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&t->changed, &attributes);
+    pthread_mutex_init(&t->lock, NULL); /* cannot fail, nor can what follows but for memory */
+    made = pthread_condattr_init(&attributes) == 0 &&
+           pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
+           pthread_cond_init(&t->changed, &attributes) == 0;
     pthread_condattr_destroy(&attributes);
-    if (kept != NULL)
-        status = token_take_over(v, op, kept);
+    if (made && kept != NULL)
+        token_take_over(v, op, kept);
     hush_secret_unref(kept);
-    return status;
+    return made ? HUSH_OK : hush_fail(op, HUSH_NO_MEMORY, "no memory for a token");
 }
 
 void vault_token_done(struct vault *v)

@@ -27,6 +27,20 @@ static void expect_calls(const char *what, unsigned calls)
     assert_int_equal(fake_calls(what), calls);
 }
 
+static bool has_changed(void *ctx)
+{
+    const struct fixture *f = ctx;
+
+    return atomic_load(&f->changes) != 0;
+}
+
+static void expect_one_change(struct fixture *f)
+{
+    assert_true(eventually(has_changed, f));
+    settle();
+    assert_int_equal(atomic_load(&f->changes), 1);
+}
+
 static uint32_t left_s(struct fixture *f)
 {
     uint32_t left = 0;
@@ -154,7 +168,7 @@ static void test_replaced_ahead_of_its_maximum(void **state)
     expect_calls(LOGIN, 2);
     expect_token(f, "t2", 2);
     expect_calls(RENEW, 1);
-    assert_int_equal(atomic_load(&f->changes), 1); /* what it made is gone */
+    expect_one_change(f); /* what it made is gone */
 }
 
 static void test_a_new_login_changes_no_static_secret(void **state)
@@ -164,6 +178,7 @@ static void test_a_new_login_changes_no_static_secret(void **state)
     fake_answer(LOGIN, 200, LOGIN_BODY(1000));
     fixture_watch(f);
     expect_token(f, "t1", 1);
+    settle(); /* the watch has seen the first */
     vault_token_refused(&f->v, 1);
     expect_token(f, "t2", 2);
     settle();
@@ -251,8 +266,7 @@ static void test_gone_when_it_is_renewed(void **state)
     fake_clock_forward(74 * 1000);
     expect_calls(LOGIN, 2);
     expect_token(f, "t2", 2);
-    settle();
-    assert_int_equal(atomic_load(&f->changes), 1);
+    expect_one_change(f);
 }
 
 /* -- A token that is given --------------------------------------------------------------------- */
@@ -299,6 +313,38 @@ static void test_a_given_token_near_its_maximum(void **state)
     expect_calls(RENEW, 1); /* no other there: what is left to this one */
     assert_int_equal(fake_calls(LOOKUP), 2);
     expect_token(f, "given-2", 2);
+}
+
+/* Its file is an agent's, who renews it: the same token, and what it made lives on. */
+static void test_a_given_token_that_others_renew(void **state)
+{
+    struct fixture *f = *state;
+
+    given_token(f, "{\"data\":{\"ttl\":100,\"renewable\":false,\"num_uses\":0}}");
+    expect_token(f, "given-1", 1);
+    fake_clock_forward(100 * 1000);
+    expect_token(f, "given-1", 1);
+    assert_int_equal(fake_calls(LOOKUP), 2);
+    assert_int_equal(left_s(f), 100);
+}
+
+/* Our clock is wrong, or the server's: it is renewed beyond what we took for its maximum. */
+static void test_a_maximum_that_was_none(void **state)
+{
+    struct fixture *f = *state;
+
+    given_token(f, "{\"data\":{\"ttl\":200,\"renewable\":true,\"num_uses\":0,"
+                   "\"explicit_max_ttl\":300,\"creation_time\":1000900}}");
+    fake_answer(RENEW, 200, RENEWED(200));
+    fixture_watch(f);
+    expect_token(f, "given-1", 1);
+    fake_clock_forward(148 * 1000);
+    expect_calls(RENEW, 1);
+    fixture_write(f->file, "given-2\n");
+    fake_clock_forward(148 * 1000);
+    expect_calls(RENEW, 2);
+    expect_token(f, "given-1", 1); /* no reason to look for another */
+    assert_int_equal(fake_calls(LOOKUP), 1);
 }
 
 /* Each request costs such a token a use: one is spent to know it, no more. */
@@ -393,6 +439,8 @@ int main(void)
         TEST(test_gone_when_it_is_renewed),
         TEST(test_a_given_token_is_renewed),
         TEST(test_a_given_token_near_its_maximum),
+        TEST(test_a_given_token_that_others_renew),
+        TEST(test_a_maximum_that_was_none),
         TEST(test_a_given_token_of_so_many_uses),
         TEST(test_what_lookup_says),
         TEST(test_a_given_token_that_is_gone),

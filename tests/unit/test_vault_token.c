@@ -124,6 +124,7 @@ static void test_a_canceled_login_is_made_again(void **state)
     reader_start(&first, f);
     assert_true(eventually(login_is_under_way, NULL));
     reader_start(&second, f);
+    settle(); /* it waits by now */
     hush_op_cancel(&first.op);
     assert_int_equal(pthread_join(first.thread, NULL), 0);
     assert_int_equal(pthread_join(second.thread, NULL), 0);

@@ -21,8 +21,8 @@
     X(env)                                                                                         \
     X(file)                                                                                        \
     X(sealed)                                                                                      \
-    X(vault)                                                                                       \
-    TEST_PROVIDER(X)
+    TEST_PROVIDER(X)                                                                               \
+    X(vault)
 
 #define X(name) extern const struct hush_provider_ops hush_provider_##name;
 HUSH_PROVIDER_LIST(X)

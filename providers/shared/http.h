@@ -4,11 +4,11 @@
  * gives the answer; what the answer means is the provider's matter.
  *
  * What holds for every call: it ends by op's deadline and soon after op is canceled; TLS 1.2 or
- * newer, verified; https, or http to a loopback host (hush_url_check()); HTTP/2 where the server
- * offers it; connections are kept and used again; no redirect is followed (one is an answer like
- * any other, and hush_http_status() refuses it); no proxy, .netrc, cookie or key log is taken from
- * the environment; the body is capped as it arrives. Bodies and headers are in memory that is wiped
- * as it is released, curl's own copies too.
+ * newer, verified; https, or http to a loopback host (hush_url_fault()); HTTP/1.1, because HTTP/2
+ * leaves copies of tokens in memory; connections are kept and used again; no redirect is followed
+ * (one is an answer like any other, and hush_http_status() refuses it); no proxy, .netrc, cookie or
+ * key log is taken from the environment; the body is capped as it arrives. Bodies and headers are
+ * in memory that is wiped as it is released, curl's own copies too.
  *
  * Threads: any number may use one client at the same time.
  */
@@ -69,8 +69,11 @@ void hush_http_answer_clear(struct hush_http_answer *answer); /* wipes; NULL bod
  * Send request, wait for the whole answer. HUSH_OK for any complete answer, whatever its code.
  * Otherwise (detail says which host, and what to do): HUSH_UNAVAILABLE (no connection, name not
  * resolved, connection lost), HUSH_TIMEOUT, HUSH_CANCELED, HUSH_TOO_LARGE (above answer_max),
- * HUSH_PROTOCOL (no HTTP, cut off, headers above HUSH_HTTP_HEADERS_MAX), HUSH_CONFIG (certificate
- * not trusted, a file of the configuration cannot be read, a URL that is not allowed).
+ * HUSH_PROTOCOL (no HTTP, cut off or without a length and so perhaps cut off, headers above
+ * HUSH_HTTP_HEADERS_MAX), HUSH_CONFIG (certificate not trusted, a file of the configuration
+ * cannot be read, a URL that is not allowed or has a segment "." or "..", a header that cannot be
+ * sent). GET, HEAD and LIST are sent a second time if a kept connection is lost before it answers;
+ * nothing else is.
  */
 __attribute__((warn_unused_result)) enum hush_status
 hush_http_call(struct hush_http *http, struct hush_op *op, const struct hush_http_request *request,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * args.c - the command line of `hushfs` and what every subcommand says in the same way. main.c and
- * the cmd_*.c call it.
+ * the cmd_*.c call it; `hushfs store` has options of its own, read by the same rules.
  */
 #include "cmd.h"
 
@@ -96,29 +96,16 @@ void hush_command_help(const struct hush_command *command)
                  command->help[0] == '\0' ? "" : "\n", command->help);
 }
 
-static int usage_fail(const struct hush_command *command, const char *what, const char *which)
+int hush_args_fail(const struct hush_command *command, const char *what, const char *which)
 {
     (void)fprintf(stderr, "hushfs %s: %s%s\nusage: hushfs %s %s\n", command->name, what, which,
                   command->name, command->usage);
     return HUSH_CMD_USAGE;
 }
 
-static bool args_set(struct hush_args *args, int letter, const char *text)
+bool hush_args_set(const struct hush_arg *rows, size_t count, int letter, const char *text)
 {
-    const struct {
-        int letter;
-        bool *flag;
-        const char **text;
-    } rows[] = {
-        {'c', NULL, &args->config},     {'o', NULL, &args->options},
-        {'m', NULL, &args->mountpoint}, {'L', NULL, &args->log},
-        {'f', &args->foreground, NULL}, {'l', &args->lazy, NULL},
-        {'n', &args->no_newline, NULL}, {'J', &args->json, NULL},
-        {'D', &args->dump, NULL},       {'K', &args->keys, NULL},
-    };
-    uint64_t fd;
-
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         if (rows[i].letter != letter)
             continue;
         if (rows[i].flag != NULL)
@@ -127,43 +114,81 @@ static bool args_set(struct hush_args *args, int letter, const char *text)
             *rows[i].text = text;
         return true;
     }
-    if (letter != 'E' || !hush_parse_u64(text, INT_MAX, &fd))
-        return false;
-    args->emit_fd = (int)fd;
-    return true;
+    return false;
 }
 
-bool hush_args_parse(const struct hush_command *command, int argc, char **argv,
-                     struct hush_args *args, int *status)
+/* Take an option. NULL, or what is to be said of it. */
+static const char *option_take(const struct hush_command *command, const struct hush_syntax *syntax,
+                               void *ctx, int letter)
+{
+    if (letter == ':')
+        return "an argument is missing after ";
+    if (letter == '?' || strchr(command->letters, letter) == NULL)
+        return "it has no such option: ";
+    return syntax->set(ctx, letter, optarg);
+}
+
+bool hush_args_options(const struct hush_command *command, const struct hush_syntax *syntax,
+                       int argc, char **argv, void *ctx, int *status)
 {
     int letter;
 
-    *args = (struct hush_args){.emit_fd = -1};
-    optind = 0; /* begin anew: main() may have used it */
-    while ((letter = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+    optind = 0; /* begin anew: it may have been used */
+    while ((letter = getopt_long(argc, argv, syntax->letters, syntax->words, NULL)) != -1) {
+        const char *given = argv[optind - 1];
         if (letter == 'h') {
             hush_command_help(command);
             *status = HUSH_CMD_DONE;
             return false;
         }
-        const char *given = argv[optind - 1];
-        if (letter == ':')
-            *status = usage_fail(command, "an argument is missing after ", given);
-        else if (letter == '?' || strchr(command->letters, letter) == NULL)
-            *status = usage_fail(command, "it has no such option: ", given);
-        else if (!args_set(args, letter, optarg))
-            *status = usage_fail(command, "this must be a number: ", given);
-        else
-            continue;
-        return false;
+        const char *fault = option_take(command, syntax, ctx, letter);
+        if (fault != NULL) {
+            *status = hush_args_fail(command, fault, given);
+            return false;
+        }
     }
+    return true;
+}
+
+int hush_args_count(const struct hush_command *command, char **names, int count)
+{
+    if (count < command->least)
+        return hush_args_fail(command, "an argument is missing", "");
+    if (command->most >= 0 && count > command->most)
+        return hush_args_fail(command, "too many arguments: ", names[command->most]);
+    return HUSH_CMD_DONE;
+}
+
+static const char *args_set(void *ctx, int letter, const char *text)
+{
+    struct hush_args *args = ctx;
+    const struct hush_arg rows[] = {
+        {'c', NULL, &args->config},     {'o', NULL, &args->options},
+        {'m', NULL, &args->mountpoint}, {'L', NULL, &args->log},
+        {'f', &args->foreground, NULL}, {'l', &args->lazy, NULL},
+        {'n', &args->no_newline, NULL}, {'J', &args->json, NULL},
+        {'D', &args->dump, NULL},       {'K', &args->keys, NULL},
+    };
+    uint64_t fd;
+
+    if (hush_args_set(rows, sizeof(rows) / sizeof(rows[0]), letter, text))
+        return NULL;
+    if (letter != 'E' || !hush_parse_u64(text, INT_MAX, &fd))
+        return "this must be a number: ";
+    args->emit_fd = (int)fd;
+    return NULL;
+}
+
+bool hush_args_parse(const struct hush_command *command, int argc, char **argv,
+                     struct hush_args *args, int *status)
+{
+    static const struct hush_syntax syntax = {short_options, long_options, args_set};
+
+    *args = (struct hush_args){.emit_fd = -1};
+    if (!hush_args_options(command, &syntax, argc, argv, args, status))
+        return false;
     args->names = argv + optind;
     args->count = argc - optind;
-    if (args->count < command->least)
-        *status = usage_fail(command, "an argument is missing", "");
-    else if (command->most >= 0 && args->count > command->most)
-        *status = usage_fail(command, "too many arguments: ", args->names[command->most]);
-    else
-        return true;
-    return false;
+    *status = hush_args_count(command, args->names, args->count);
+    return *status == HUSH_CMD_DONE;
 }

@@ -45,6 +45,33 @@ struct hush_command {
     int (*own)(int argc, char **argv); /* instead of run: it reads its arguments by itself */
 };
 
+/* Where an option goes: a flag, or its text. */
+struct hush_arg {
+    int letter;
+    bool *flag;
+    const char **text;
+};
+
+struct option;
+
+/* How options are written, for getopt_long(3), and who takes them. */
+struct hush_syntax {
+    const char *letters; /* begins with ':' */
+    const struct option *words;
+    /* NULL, or what is wrong with it, as hush_args_fail() says it. */
+    const char *(*set)(void *ctx, int letter, const char *text);
+};
+
+/* Give each option to syntax->set; optind is behind them then. False: as hush_args_parse(). */
+bool hush_args_options(const struct hush_command *command, const struct hush_syntax *syntax,
+                       int argc, char **argv, void *ctx, int *status);
+/* Set what the row for letter says. False: there is none. */
+bool hush_args_set(const struct hush_arg *rows, size_t count, int letter, const char *text);
+/* DONE, or said: there are too few or too many names. */
+int hush_args_count(const struct hush_command *command, char **names, int count);
+/* "hushfs NAME: WHATWHICH", and how it is used. USAGE. */
+int hush_args_fail(const struct hush_command *command, const char *what, const char *which);
+
 /* Read argv, whose [0] is the command's name. False: *status is the exit status (--help is DONE).
  */
 bool hush_args_parse(const struct hush_command *command, int argc, char **argv,

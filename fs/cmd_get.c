@@ -5,6 +5,7 @@
  */
 #include "cmd.h"
 #include "core/cleanup.h"
+#include "core/io.h"
 #include "core/lockmem.h"
 #include "get.h"
 
@@ -13,20 +14,6 @@
 #include <unistd.h>
 
 enum { ARENA_SIZE = 4 << 20, CHUNK_SIZE = 4096 };
-
-static bool write_all(const char *bytes, size_t size)
-{
-    while (size > 0) {
-        const ssize_t n = write(STDOUT_FILENO, bytes, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return true;
-}
 
 /* Through a small buffer that is wiped: write(2) cannot read all kinds of locked memory. */
 static bool write_secret(const struct hush_secret *secret)
@@ -39,7 +26,7 @@ static bool write_secret(const struct hush_secret *secret)
     for (size_t done = 0; good && done < size; done += CHUNK_SIZE) {
         const size_t left = size - done < CHUNK_SIZE ? size - done : CHUNK_SIZE;
         memcpy(chunk, bytes + done, left);
-        good = write_all(chunk, left);
+        good = hush_write_all(STDOUT_FILENO, chunk, left);
     }
     const int err = errno;
     hush_wipe(chunk, sizeof(chunk));
@@ -53,7 +40,7 @@ int hush_cmd_print_secret(const struct hush_secret *secret, bool no_newline)
     const bool ends = size > 0 && hush_secret_bytes(secret)[size - 1] == '\n';
     const bool newline = !no_newline && !ends && isatty(STDOUT_FILENO) != 0;
 
-    if (!write_secret(secret) || (newline && !write_all("\n", 1)))
+    if (!write_secret(secret) || (newline && !hush_write_all(STDOUT_FILENO, "\n", 1)))
         return hush_cmd_fail(HUSH_CMD_FAILED, "standard output: %m");
     return HUSH_CMD_DONE;
 }

@@ -140,7 +140,8 @@ static int show_one(const char *type, bool as_json)
         (void)puts("It has no options of its own.");
     else
         print_group(&(struct group){"Its own options:", ops->options});
-    (void)puts("\n`hushfs providers --keys` lists those of every instance.");
+    (void)printf("\n`hushfs providers --keys` lists those of every instance; see hushfs-%s(7).\n",
+                 ops->name);
     return HUSH_CMD_DONE;
 }
 

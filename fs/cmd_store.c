@@ -16,58 +16,61 @@
 enum { ARENA_SIZE = 16 << 20, BAR_WIDTH = 30 };
 
 struct store_command {
-    const char *name, *usage, *summary, *help;
-    const char *letters; /* its options beside those that find the store */
-    int least, most;
+    struct hush_command base; /* its own run is none */
     int (*run)(struct hush_store_run *run);
 };
 
+/* A command's name is what stands behind `hushfs`. */
+#define STORE "store "
+
+/* Which store: options of all of them. */
+#define COMMON_LETTERS "ciSYW"
+#define COMMON_HELP                                                                                \
+    "\nWhich store:\n"                                                                             \
+    "      --store DIR        the directory (" HUSH_STORE_DEFAULT ")\n"                            \
+    "      --key-file FILE    its key (" SEALED_KEY_DEFAULT ")\n"                                  \
+    "      --passphrase-file FILE  its passphrase, instead of a key\n"                             \
+    "  -c, --config FILE      what [provider/…] of type sealed says there\n"                     \
+    "  -i, --instance NAME    which of them, if there are several\n"
+
 /* clang-format off */
 static const struct store_command commands[] = {
-    {"init", "[--owner USER] [--keep N] [--existing-key]", "Make a store and its key.",
+    {{STORE "init", "[--owner USER] [--keep N] [--existing-key]", "Make a store and its key.",
      "      --owner USER       who owns both (run by root: the user of [mount] with -c, else hushfs if\n"
      "                         there is one)\n"
      "      --keep N           versions of a secret to keep (10)\n"
-     "      --existing-key     use the key that is there; without it, none may be\n",
-     "OKE", 0, 0, hush_store_init},
-    {"put", "[--file FILE | --generate [LENGTH|uuid|rsa|ec]] [--strip] NAME",
+     "      --existing-key     use the key that is there; without it, none may be\n"
+     COMMON_HELP, "OKE" COMMON_LETTERS, 0, 0, NULL, NULL}, hush_store_init},
+    {{STORE "put", "[--file FILE | --generate [LENGTH|uuid|rsa|ec]] [--strip] [--keep N] NAME",
      "Store a value, from standard input or a prompt, as the new version of a secret.",
      "      --file FILE        the value is what the file holds\n"
      "      --generate [WHAT]  a new random value, which is not shown: LENGTH letters and digits (32),\n"
      "                         uuid, rsa (3072 bits) or ec (P-256), both as PEM\n"
      "      --strip            without the newline at the end; else every byte is kept\n"
-     "      --keep N           from now on keep N versions of each secret\n",
-     "FGsK", 1, 1, hush_store_put},
-    {"get", "[-n] NAME[#VERSION]", "Print a value.",
-     "  -n, --no-newline       print no newline at the end on a terminal either\n",
-     "n", 1, 1, hush_store_get},
-    {"ls", "[-l] [-a] [--json] [FOLDER]", "List secrets. Never a value.",
+     "      --keep N           from now on keep N versions of each secret\n"
+     COMMON_HELP, "FGsK" COMMON_LETTERS, 1, 1, NULL, NULL}, hush_store_put},
+    {{STORE "get", "[-n] NAME[#VERSION]", "Print a value.",
+     "  -n, --no-newline       print no newline at the end on a terminal either\n"
+     COMMON_HELP, "n" COMMON_LETTERS, 1, 1, NULL, NULL}, hush_store_get},
+    {{STORE "ls", "[-l] [-a] [--json] [FOLDER]", "List secrets. Never a value.",
      "  -l, --long             with versions, size and age\n"
      "  -a, --all              also what was removed and not purged\n"
-     "      --json             report in JSON\n",
-     "laJ", 0, 1, hush_store_ls},
-    {"rm", "[--purge] NAME[#VERSION]",
+     "      --json             report in JSON\n"
+     COMMON_HELP, "laJ" COMMON_LETTERS, 0, 1, NULL, NULL}, hush_store_ls},
+    {{STORE "rm", "[--purge] NAME[#VERSION]",
      "Remove a secret; its versions can still be asked for by number. Or one old version, for good.",
-     "      --purge            remove all its versions for good\n",
-     "P", 1, 1, hush_store_rm},
-    {"rekey", "[--new-passphrase-file FILE]",
+     "      --purge            remove all its versions for good\n"
+     COMMON_HELP, "P" COMMON_LETTERS, 1, 1, NULL, NULL}, hush_store_rm},
+    {{STORE "rekey", "[--new-passphrase-file FILE]",
      "Seal everything with a new key. Goes on where an interrupted run ended.",
-     "      --new-passphrase-file FILE  a new passphrase, for a store that has one\n",
-     "N", 0, 0, hush_store_rekey},
-    {"import", "[--prefix FOLDER] [--strip] DIR|FILE.env|FILE.json",
+     "      --new-passphrase-file FILE  a new passphrase, for a store that has one\n"
+     COMMON_HELP, "N" COMMON_LETTERS, 0, 0, NULL, NULL}, hush_store_rekey},
+    {{STORE "import", "[--prefix FOLDER] [--strip] DIR|FILE.env|FILE.json",
      "Store many values at once: all of them, or none.",
      "      --prefix FOLDER    put it before each name\n"
-     "      --strip            files of a directory without the newline at their end\n",
-     "Xs", 1, 1, hush_store_import},
+     "      --strip            files of a directory without the newline at their end\n"
+     COMMON_HELP, "Xs" COMMON_LETTERS, 1, 1, NULL, NULL}, hush_store_import},
 };
-
-static const char common_help[] =
-    "\nWhich store:\n"
-    "      --store DIR        the directory (" HUSH_STORE_DEFAULT ")\n"
-    "      --key-file FILE    its key (" SEALED_KEY_DEFAULT ")\n"
-    "      --passphrase-file FILE  its passphrase, instead of a key\n"
-    "  -c, --config FILE      what [provider/…] of type sealed says there\n"
-    "  -i, --instance NAME    which of them, if there are several\n";
 
 /* A letter, if it is a capital, is only spelled out on the command line. */
 static const struct option long_options[] = {
@@ -97,25 +100,23 @@ static const struct option long_options[] = {
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 static const char short_options[] = ":c:i:lanh";
-static const char common_letters[] = "ciSYW";
 
 /* -- Options ----------------------------------------------------------------------------------- */
 
-static int usage_fail(const struct store_command *command, const char *what, const char *which)
-{
-    (void)fprintf(stderr, "hushfs store %s: %s%s\nusage: hushfs store %s %s\n", command->name, what,
-                  which, command->name, command->usage);
-    return HUSH_CMD_USAGE;
-}
+struct store_parse {
+    struct hush_store_args *args;
+    char **argv;
+    int argc;
+};
 
 /* `--generate uuid`, as if it were `--generate=uuid`. */
-static const char *generate_what(int argc, char **argv)
+static const char *generate_what(const struct store_parse *parse, const char *text)
 {
-    const char *next = optind < argc ? argv[optind] : "";
+    const char *next = optind < parse->argc ? parse->argv[optind] : "";
     const size_t digits = strspn(next, "0123456789");
 
-    if (optarg != NULL)
-        return optarg;
+    if (text != NULL)
+        return text;
     if ((digits == 0 || next[digits] != '\0') && strcmp(next, "uuid") != 0 &&
         strcmp(next, "rsa") != 0 && strcmp(next, "ec") != 0)
         return "32";
@@ -123,13 +124,11 @@ static const char *generate_what(int argc, char **argv)
     return next;
 }
 
-static bool args_set(struct hush_store_args *args, int letter, const char *text)
+static const char *args_set(void *ctx, int letter, const char *text)
 {
-    const struct {
-        int letter;
-        bool *flag;
-        const char **text;
-    } rows[] = {
+    const struct store_parse *parse = ctx;
+    struct hush_store_args *args = parse->args;
+    const struct hush_arg rows[] = {
         {'c', NULL, &args->config},
         {'i', NULL, &args->instance},
         {'S', NULL, &args->store},
@@ -150,72 +149,36 @@ static bool args_set(struct hush_store_args *args, int letter, const char *text)
     };
     uint64_t keep;
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (rows[i].letter != letter)
-            continue;
-        if (rows[i].flag != NULL)
-            *rows[i].flag = true;
-        else
-            *rows[i].text = text;
-        return true;
-    }
+    if (letter == 'G')
+        text = generate_what(parse, text);
+    if (hush_args_set(rows, sizeof(rows) / sizeof(rows[0]), letter, text))
+        return NULL;
     if (letter != 'K' || !hush_parse_u64(text, SEALED_KEEP_MAX, &keep) || keep == 0)
-        return false;
+        return "this must be a number, 1 to 1000: ";
     args->keep = (uint32_t)keep;
-    return true;
-}
-
-static void print_help(const struct store_command *command)
-{
-    (void)printf("usage: hushfs store %s %s\n\n%s\n%s%s%s", command->name, command->usage,
-                 command->summary, command->help[0] == '\0' ? "" : "\n", command->help,
-                 common_help);
-}
-
-static int check_count(const struct store_command *command, const struct hush_store_args *args)
-{
-    if (args->count < command->least)
-        return usage_fail(command, "an argument is missing", "");
-    if (args->count > command->most && command->run == hush_store_put)
-        return usage_fail(command,
-                          "a value is not taken from the command line, where everybody sees it and "
-                          "the shell remembers it: give it on standard input, or with --file",
-                          "");
-    if (args->count > command->most)
-        return usage_fail(command, "too many arguments: ", args->names[command->most]);
-    return HUSH_CMD_DONE;
+    return NULL;
 }
 
 /* False: *status is the exit status (--help is DONE). */
 static bool args_parse(const struct store_command *command, int argc, char **argv,
                        struct hush_store_args *args, int *status)
 {
-    int letter;
+    static const struct hush_syntax syntax = {short_options, long_options, args_set};
+    struct store_parse parse = {.args = args, .argv = argv, .argc = argc};
 
     *args = (struct hush_store_args){0};
-    optind = 0; /* begin anew */
-    while ((letter = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
-        const char *given = argv[optind - 1];
-        const char *text = letter == 'G' ? generate_what(argc, argv) : optarg;
-        if (letter == 'h') {
-            print_help(command);
-            *status = HUSH_CMD_DONE;
-            return false;
-        }
-        if (letter == ':')
-            *status = usage_fail(command, "an argument is missing after ", given);
-        else if (letter == '?' || (strchr(command->letters, letter) == NULL &&
-                                   strchr(common_letters, letter) == NULL))
-            *status = usage_fail(command, "it has no such option: ", given);
-        else if (!args_set(args, letter, text))
-            *status = usage_fail(command, "this must be a number, 1 to 1000: ", given);
-        else
-            continue;
+    if (!hush_args_options(&command->base, &syntax, argc, argv, &parse, status))
         return false;
-    }
     args->names = argv + optind;
     args->count = argc - optind;
-    *status = check_count(command, args);
+    if (args->count > command->base.most && command->run == hush_store_put)
+        *status = hush_args_fail(
+            &command->base,
+            "a value is not taken from the command line, where everybody sees it and the shell "
+            "remembers it: give it on standard input, or with --file",
+            "");
+    else
+        *status = hush_args_count(&command->base, args->names, args->count);
     return *status == HUSH_CMD_DONE;
 }
 
@@ -368,12 +331,18 @@ static int run_command(const struct store_command *command, const struct hush_st
     return status;
 }
 
+static const char *short_name(const struct store_command *command)
+{
+    return command->base.name + sizeof(STORE) - 1;
+}
+
 static void print_usage(FILE *out)
 {
     (void)fputs("usage: hushfs store COMMAND [OPTION…] [ARGUMENT…]\n\n", out);
     for (size_t i = 0; i < COMMANDS; i++)
-        (void)fprintf(out, "  %-7s %s\n", commands[i].name, commands[i].summary);
-    (void)fputs("\n`hushfs store COMMAND --help` tells its options.\n", out);
+        (void)fprintf(out, "  %-7s %s\n", short_name(&commands[i]), commands[i].base.summary);
+    (void)fputs("\n`hushfs store COMMAND --help` tells its options, hushfs-sealed(7) all of it.\n",
+                out);
 }
 
 int hush_cmd_store(int argc, char **argv)
@@ -387,7 +356,7 @@ int hush_cmd_store(int argc, char **argv)
         return HUSH_CMD_DONE;
     }
     for (size_t i = 0; i < COMMANDS; i++) {
-        if (strcmp(commands[i].name, name) != 0)
+        if (strcmp(short_name(&commands[i]), name) != 0)
             continue;
         return args_parse(&commands[i], argc - 1, argv + 1, &args, &status)
                    ? run_command(&commands[i], &args)

@@ -43,7 +43,7 @@ struct hush_mount_config {
     char *path;            /* mount point; absolute */
     char *user;            /* who the worker and the mover run as: "hushfs" */
     bool allow_other;      /* yes */
-    uint32_t owner, group; /* of the top directory and .hushfs */
+    uint32_t owner, group; /* of .hushfs; the group of the top directory, too */
     uint32_t mode;         /* of the top directory: 0755 */
     uint32_t deadline_ms;  /* 5 s; at most 10 s */
     uint32_t open;         /* enum hush_open_mode */

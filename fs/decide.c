@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * decide.c - what GETATTR, OPEN and OPENDIR are answered: DESIGN's "one read, from open to close".
+ * decide.c - what GETATTR, OPEN and OPENDIR are answered: HACKING.md's life of an open.
  * Called by gate.c alone, with fs->lock held: first when the request comes, and again when what it
  * waited for has an outcome (r->waited).
  */

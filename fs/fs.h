@@ -2,13 +2,15 @@
 /*
  * fs.h - what the parts of the worker share: instances, items, snapshots, nodes, requests.
  *
- *   item      what the cache knows of one name below an instance: its snapshots, how fresh they
- * are, the last failure, who waits. One fetch at a time (single flight).        item.c snapshot one
- * version of a secret: immutable bytes and fields in the arena.        snapshot.c node      a node
- * id that the kernel may hold. A version's nodes live and die with its snapshot; a path's nodes
- * (directories and names not settled yet) live until the kernel forgets them. tree.c request   a
- * FUSE request that waits at the gate.                                   gate.c job       a call
- * into a provider, on a thread of its instance's pool.              work.c
+ *     item      what the cache knows of one name below an instance: its snapshots,     item.c
+ *               how fresh they are, the last failure, who waits. One fetch at a
+ *               time (single flight).
+ *     snapshot  one version of a secret: immutable bytes and fields in the arena.    snapshot.c
+ *     node      a node id that the kernel may hold. A version's nodes live and die   tree.c
+ *               with its snapshot; a path's nodes (directories and names not
+ *               settled yet) live until the kernel forgets them.
+ *     request   a FUSE request that waits at the gate.                               gate.c
+ *     job       a call into a provider, on a thread of its instance's pool.          work.c
  *
  * Threads: the loop (reads /dev/fuse), the pools, the mover's client, the timer, the watches. One
  * lock, hush_fs.lock, guards everything here; it is never held across a provider call, a FUSE

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * item.h - what the cache knows of one name: DESIGN's fresh, stale and gone, without threads, FUSE
- * or a clock of its own.
+ * item.h - what the cache knows of one name, whether that is fresh, stale or gone; without threads,
+ * FUSE or a clock of its own.
  *
  * All functions: with fs->lock held.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * keeper.h - what the keeper holds, shared by keeper.c (what goes on) and setup.c (how it begins).
- * One thread.
+ * keeper.h - what the keeper holds, shared by keeper.c (what goes on) and keeper_setup.c (how it
+ * begins). One thread.
  */
 #ifndef HUSH_KEEPER_H
 #define HUSH_KEEPER_H

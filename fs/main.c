@@ -66,7 +66,9 @@ static void print_usage(FILE *out)
     (void)fputs("usage: hushfs COMMAND [OPTION…] [ARGUMENT…]\n\n", out);
     for (size_t i = 0; i < COMMANDS; i++)
         (void)fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
-    (void)fputs("\n`hushfs COMMAND --help` tells its options, `hushfs --version` the version.\n"
+    (void)fputs("\n`hushfs COMMAND --help` tells its options, `hushfs --version` the version, "
+                "hushfs(8) all "
+                "of it.\n"
                 "Exit status: 0 done; 1 failed; 2 usage; 3 configuration; 4 not found; 5 refused;\n"
                 "6 backend unavailable or timed out.\n",
                 out);

@@ -3,13 +3,12 @@
  * name.h - a backend's names and the names that are shown. Pure, and reversible: every raw name has
  * exactly one shown name and the other way round.
  *
- *   raw path       segments are split at '/'; an empty segment (leading, trailing, double slash) is
- *                  shown as "%", since "%" alone is no other escape.
- *   shown          %XX (upper-case hex) for: '%' itself, bytes 0x01..0x1f and 0x7f, the first '.'
- * of
- *                  "." and "..", of names that begin with ".hushfs", and of ".json" and ".value"
- *                  (they are ours), and every byte of an invalid UTF-8 sequence.
- *   too long       a segment over 255 bytes when shown cannot be a file name: HUSH_NAME_TOO_LONG.
+ *     raw path  segments are split at '/'; an empty segment (leading, trailing, double slash) is
+ *               shown as "%", since "%" alone is no other escape.
+ *     shown     %XX (upper-case hex) for: '%' itself, bytes 0x01..0x1f and 0x7f, the first '.' of
+ *               "." and "..", of names that begin with ".hushfs", and of ".json" and ".value" (they
+ *               are ours), and every byte of an invalid UTF-8 sequence.
+ *     too long  a segment over 255 bytes when shown cannot be a file name.
  */
 #ifndef HUSH_NAME_H
 #define HUSH_NAME_H

@@ -7,18 +7,23 @@
  * FUSE; the core does all of that once, for every provider.
  *
  *     new -> options filled in -> open -> fetch, list, … (any thread, any number at once)
- *                                      -> watch (one thread of the core's own)       -> close ->
- * free
+ *                                      -> watch (one thread of the core's own)
+ *                                      -> close -> free
  *
- * Threads:  open() runs before, and close() after, every other call on the same instance; the core
- *           calls close() even after a failed open(), never without open(). All other calls may run
- *           at the same time on several threads; a provider locks what it changes after open().
- * Blocking: calls may block, but never past op->deadline_ns, and they return HUSH_CANCELED soon
- * after hush_op_canceled(op) turns true. open() should not talk to the network: the mount comes up
- * with its backends down. Memory:   arguments are borrowed for the length of the call. Results are
- * written only on HUSH_OK, and then the caller owns them. Names:    ref->path and list prefixes are
- * the backend's own names, raw bytes without NUL, at most HUSH_PATH_MAX; the core escapes what it
- * shows and unescapes what it asks for.
+ * Threads:   open() runs before, and close() after, every other call on the same instance; the core
+ *            calls close() even after a failed open(), never without open(). All other calls may
+ *            run at the same time on several threads; a provider locks what it changes after
+ *            open().
+ *
+ * Blocking:  calls may block, but never past op->deadline_ns, and they return HUSH_CANCELED soon
+ *            after hush_op_canceled(op) turns true. open() should not talk to the network: the
+ *            mount comes up with its backends down.
+ *
+ * Memory:    arguments are borrowed for the length of the call. Results are written only on
+ *            HUSH_OK, and then the caller owns them.
+ *
+ * Names:     ref->path and list prefixes are the backend's own names, raw bytes without NUL, at
+ *            most HUSH_PATH_MAX; the core escapes what it shows and unescapes what it asks for.
  */
 #ifndef HUSH_PROVIDER_H
 #define HUSH_PROVIDER_H

@@ -36,6 +36,11 @@ const char *hush_metric_name(enum hush_metric metric)
     return (unsigned)metric < HUSH_METRIC_COUNT ? metric_rows[metric].name : "";
 }
 
+const char *hush_metric_help(enum hush_metric metric)
+{
+    return (unsigned)metric < HUSH_METRIC_COUNT ? metric_rows[metric].help : "";
+}
+
 size_t hush_metrics_write(char *buf, size_t size)
 {
     size_t used = 0;

@@ -35,6 +35,7 @@ enum hush_metric {
 void hush_metric_add(enum hush_metric metric, uint64_t n);
 uint64_t hush_metric_get(enum hush_metric metric);
 const char *hush_metric_name(enum hush_metric metric);
+const char *hush_metric_help(enum hush_metric metric);
 
 /* The text exposition of all counters; returns the bytes written (no NUL), 0 if size is too small.
  */

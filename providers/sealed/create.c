@@ -6,6 +6,7 @@
 #include "sealed/store_int.h"
 
 #include "core/cleanup.h"
+#include "core/io.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -38,26 +39,12 @@ static enum hush_status create_sync_parent(struct hush_op *op, const char *path)
     return fd < 0 || fsync(fd) != 0 ? create_fail(op, parent) : HUSH_OK;
 }
 
-static bool create_write_all(int fd, const char *bytes, size_t size)
-{
-    while (size > 0) {
-        const ssize_t done = write(fd, bytes, size);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return false;
-        bytes += done;
-        size -= (size_t)done;
-    }
-    return true;
-}
-
 static bool create_fill(int fd, const struct hush_text *text, const struct stat *like)
 {
     if (like != NULL && geteuid() == 0 && fchown(fd, like->st_uid, like->st_gid) != 0)
         return false;
     return fchmod(fd, like == NULL ? 0400 : (like->st_mode & 0640)) == 0 &&
-           create_write_all(fd, text->bytes, text->size) && fsync(fd) == 0;
+           hush_write_all(fd, text->bytes, text->size) && fsync(fd) == 0;
 }
 
 /* The key's text in a file of its own, on the disk. */

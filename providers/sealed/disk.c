@@ -5,6 +5,7 @@
 #include "sealed/disk.h"
 
 #include "core/cleanup.h"
+#include "core/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -158,20 +159,6 @@ enum hush_status hush_sealed_read(struct hush_op *op, int dir_fd, const char *pa
 
 /* -- Writing ----------------------------------------------------------------------------------- */
 
-static bool disk_write_all(int fd, const char *bytes, size_t size)
-{
-    while (size > 0) {
-        const ssize_t done = write(fd, bytes, size);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return false;
-        bytes += done;
-        size -= (size_t)done;
-    }
-    return true;
-}
-
 /* Others' rights on files follow from their rights on the store; only root can give files away. */
 static bool disk_give(int fd, const struct stat *like, mode_t mode)
 {
@@ -192,7 +179,7 @@ enum hush_status hush_sealed_write(struct hush_op *op, int dir_fd, const char *p
     fd = hush_sealed_open_at(dir_fd, path, O_WRONLY | O_CREAT | O_EXCL, 0600);
     if (fd < 0)
         return disk_fail(op, "create", path);
-    if (!disk_give(fd, like, mode) || !disk_write_all(fd, bytes, size) || fsync(fd) != 0)
+    if (!disk_give(fd, like, mode) || !hush_write_all(fd, bytes, size) || fsync(fd) != 0)
         status = disk_fail(op, "write", path);
     if (close(fd) != 0 && status == HUSH_OK)
         status = disk_fail(op, "write", path);

@@ -63,6 +63,7 @@ suite_tidy() {
 suite_docs() {
     need_build dev
     /usr/bin/python3 tests/suites/docs.py build/dev/bin/hushfs | while read -r kind rest; do "$kind" "$rest"; done
+    /usr/bin/python3 tests/suites/manuals.py build/dev/bin/hushfs build/dev | while read -r kind rest; do "$kind" "$rest"; done
 }
 
 # How a program must be built: position independent, all relocations read-only before it starts, no

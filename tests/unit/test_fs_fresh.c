@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_fs_fresh.c - fresh, stale and gone: DESIGN's table, seen from open(2).
+ * test_fs_fresh.c - fresh, stale and gone: the table of hushfs.conf(5), seen from open(2).
  */
 #include "fs_kernel.h"
 

@@ -20,6 +20,8 @@ static void counters_count(void **state)
     assert_int_equal(hush_metric_get(HUSH_METRIC_COUNT), 0);
     assert_string_equal(hush_metric_name(HUSH_METRIC_OPENS), "hushfs_opens_total");
     assert_string_equal(hush_metric_name(HUSH_METRIC_COUNT), "");
+    assert_string_equal(hush_metric_help(HUSH_METRIC_OPENS), "files opened");
+    assert_string_equal(hush_metric_help(HUSH_METRIC_COUNT), "");
 }
 
 static void *count(void *ctx)

@@ -16,7 +16,7 @@
 #define TEST_PROVIDER(X)
 #endif
 
-/* Sorted by name. */
+/* Sorted by name, "test" too. */
 #define HUSH_PROVIDER_LIST(X)                                                                      \
     X(env)                                                                                         \
     X(file)                                                                                        \

@@ -113,7 +113,8 @@ bool hush_rfc3339(const char *text, time_t *out)
         return false;
     if (part[DATE_SECOND] == 60)
         part[DATE_SECOND] = 59;
-    *out = (time_t)(date_days(part) * 86400 + part[DATE_HOUR] * 3600 + part[DATE_MINUTE] * 60 +
-                    part[DATE_SECOND] - offset);
+    part[DATE_MINUTE] += part[DATE_HOUR] * 60;
+    part[DATE_SECOND] += part[DATE_MINUTE] * 60;
+    *out = (time_t)(date_days(part) * 86400 + part[DATE_SECOND] - offset);
     return true;
 }

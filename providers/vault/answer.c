@@ -55,7 +55,7 @@ enum hush_status vault_kv1_value(struct hush_op *op, const struct hush_http_answ
 {
     struct hush_value value = {0};
     struct hush_jtree *root = NULL;
-    const struct hush_jtree *data;
+    const struct hush_jtree *data = NULL;
     struct vault_lease lease;
     enum hush_status status = vault_data(op, answer, &root, &data);
 
@@ -93,7 +93,7 @@ enum hush_status vault_kv2_value(struct hush_op *op, const struct hush_http_answ
 {
     struct hush_value value = {0};
     struct hush_jtree *root = NULL;
-    const struct hush_jtree *data, *metadata, *fields;
+    const struct hush_jtree *data = NULL, *metadata, *fields;
     uint64_t number;
     enum hush_status status = vault_data(op, answer, &root, &data);
 
@@ -123,10 +123,10 @@ enum hush_status vault_kv2_value(struct hush_op *op, const struct hush_http_answ
 enum hush_status vault_kv_gone(struct hush_op *op, const struct hush_http_answer *answer,
                                const char *path)
 {
-    static const char *const reasons[] = {"the server has no secret", "this version is deleted",
-                                          "this version is destroyed"};
+    static const char *const reasons[] = {"the server has no such secret, or no such version",
+                                          "this version is deleted", "this version is destroyed"};
     struct hush_jtree *root = NULL;
-    const struct hush_jtree *data, *metadata;
+    const struct hush_jtree *data = NULL, *metadata;
     const char *deleted;
     size_t reason = 0;
 
@@ -195,7 +195,7 @@ enum hush_status vault_kv2_versions(struct hush_op *op, const struct hush_http_a
 {
     struct version_list list = {.now = hush_wall_s()};
     struct hush_jtree *root = NULL;
-    const struct hush_jtree *data, *versions;
+    const struct hush_jtree *data = NULL, *versions;
     enum hush_status status = vault_data(op, answer, &root, &data);
 
     if (status != HUSH_OK)
@@ -209,7 +209,7 @@ enum hush_status vault_kv2_versions(struct hush_op *op, const struct hush_http_a
     else
         status = hush_jtree_each(versions, version_add, &list);
     hush_jtree_free(root);
-    if (status == HUSH_OK) {
+    if (status == HUSH_OK && list.numbers != NULL) {
         qsort(list.numbers, list.count, sizeof(*list.numbers), version_newest_first);
         status = version_emit(&list, emit, ctx);
     }
@@ -239,7 +239,7 @@ enum hush_status vault_keys(struct hush_op *op, const struct hush_http_answer *a
                             hush_emit_fn *emit, void *ctx)
 {
     struct hush_jtree *root = NULL;
-    const struct hush_jtree *data, *keys;
+    const struct hush_jtree *data = NULL, *keys;
     enum hush_status status = vault_data(op, answer, &root, &data);
 
     if (status != HUSH_OK)
@@ -270,7 +270,7 @@ enum hush_status vault_mount_kv(struct hush_op *op, const struct hush_http_answe
                                 const char *mount, enum vault_kv *out)
 {
     struct hush_jtree *root = NULL;
-    const struct hush_jtree *data;
+    const struct hush_jtree *data = NULL;
     const char *type, *path, *version;
     enum hush_status status = vault_data(op, answer, &root, &data);
 

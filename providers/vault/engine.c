@@ -107,7 +107,7 @@ static const char *param_value(const struct hush_param *params, const char *name
 /* param.role is for us. */
 static bool param_is_sent(const struct hush_param *param)
 {
-    return strcmp(param->name, "role") != 0;
+    return param->value != NULL && strcmp(param->name, "role") != 0;
 }
 
 /* A query can turn a read into something else. */

@@ -63,7 +63,7 @@ def test_usage(arguments):
     assert "hushfs" in result.err
 
 
-PROVIDERS = ["env", "file", "sealed"]
+PROVIDERS = ["env", "file", "sealed", "vault"]
 
 
 def test_providers():

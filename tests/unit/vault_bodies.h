@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vault_bodies.h - what servers answered, for the tests of the Vault provider: certificates (as
+ * they stand in JSON: a newline is \n) that end in 2126, and OpenSSH certificates that end on
+ * 2027-01-01, or never. No key in here opens anything.
+ */
+#ifndef VAULT_BODIES_H
+#define VAULT_BODIES_H
+
+/* clang-format off */
+#define ROOT_PEM \
+    "-----BEGIN CERTIFICATE-----\\n" \
+    "MIIBYzCCAQigAwIBAgIBATAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARyb290MCAX\\n" \
+    "DTI2MTEyNDE5MzYyOVoYDzIxMjYxMDMxMTkzNjI5WjAPMQ0wCwYDVQQDDARyb290\\n" \
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEI2OG3B/artzTKES0SUlLIZa6Jxp9\\n" \
+    "+MPJlwwx1uEHe6CunDDy7ZDgj4p4QtARGo8+5X6B0S/AB095SE7put38kKNTMFEw\\n" \
+    "HQYDVR0OBBYEFCGvnIqLg3QaOiVCUikou0BlcHbXMB8GA1UdIwQYMBaAFCGvnIqL\\n" \
+    "g3QaOiVCUikou0BlcHbXMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAw\\n" \
+    "RgIhAJdgsfrmc4qLpy2iTDJdoyf7j94LmEi4JXrGiNktuGNaAiEA+ZDjDGZfwE/5\\n" \
+    "WfjA9l8atNoY7KIBmTe82PLZA+DM9vI=\\n" \
+    "-----END CERTIFICATE-----"
+
+#define INTER_PEM \
+    "-----BEGIN CERTIFICATE-----\\n" \
+    "MIIBCDCBrwIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARyb290MCAXDTI2MTEy\\n" \
+    "NDE5MzYyOVoYDzIxMjYxMDMxMTkzNjI5WjAQMQ4wDAYDVQQDDAVpbnRlcjBZMBMG\\n" \
+    "ByqGSM49AgEGCCqGSM49AwEHA0IABCz84IuehBuGeEC1kc2KFWVSfD6lIXXaAiFv\\n" \
+    "amzO4ciJmAZk7rVLhL7r7KZ28eXtA0deJJ2yZ5KQWwM9YxLqKn0wCgYIKoZIzj0E\\n" \
+    "AwIDSAAwRQIhANaowwn30P8cOFHVwWmS+pXC2pJkduM4DgLcMROXa5ThAiB6y4Z7\\n" \
+    "Yz2cdlrRt6+Qi9sr1G8vBYN2qGUs2qWp5j2gOA==\\n" \
+    "-----END CERTIFICATE-----"
+
+#define LEAF_PEM \
+    "-----BEGIN CERTIFICATE-----\\n" \
+    "MIIBCDCBrwIBAzAKBggqhkjOPQQDAjAQMQ4wDAYDVQQDDAVpbnRlcjAgFw0yNjEx\\n" \
+    "MjQxOTM2MjlaGA8yMTI2MTAzMTE5MzYyOVowDzENMAsGA1UEAwwEbGVhZjBZMBMG\\n" \
+    "ByqGSM49AgEGCCqGSM49AwEHA0IABKpuO7lOdEm6C/9fPYQSJpjSOXkdU/eSPvbB\\n" \
+    "mazKvcXWQ34+qBFJTvyjT0sieFSw/DjKhLUraBGtFafwQrrAEfEwCgYIKoZIzj0E\\n" \
+    "AwIDSAAwRQIgC5lzvrzSvBF6qk2MDOoL8lon7JSHWax9Q2TdIEAD8eECIQCWyxj/\\n" \
+    "FuqtK4SepdNZoUBUaoEoBkK136DzEi/CVZSS5Q==\\n" \
+    "-----END CERTIFICATE-----"
+
+#define LEAF_END 4949148989
+
+#define KEY_PEM \
+    "-----BEGIN EC PRIVATE KEY-----\\nbm8ga2V5\\n-----END EC PRIVATE KEY-----"
+
+#define SSH_ENDS_2027 \
+    "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29" \
+    "tAAAAIIDB+d7JCHhhLcEt0C7ZdrcIhBADYo/SshBnJLF2ny+XAAAAIIAq4vCzpZomejIvdW6EUhOh8eA" \
+    "WZx3Sh3I8j8D5BSH+AAAAAAAAAAAAAAABAAAAAmlkAAAABwAAAANib2IAAAAAaVW5AAAAAABrNuyAAAA" \
+    "AAAAAAAAAAAAAAAAAMwAAAAtzc2gtZWQyNTUxOQAAACCAKuLws6WaJnoyL3VuhFITofHgFmcd0odyPI/" \
+    "A+QUh/gAAAFMAAAALc3NoLWVkMjU1MTkAAABAUrbL4mgHyeFvLLU5ByQPP2yBE9eDWUwPbQfU8SApAgH" \
+    "1icqdOqOkDaTNjuUc3sLU/5AIIYjOvn7ClT41yVFHBg=="
+
+#define SSH_ECDSA_ENDS_2027 \
+    "ecdsa-sha2-nistp256-cert-v01@openssh.com AAAAKGVjZHNhLXNoYTItbmlzdHAyNTYtY2VydC1" \
+    "2MDFAb3BlbnNzaC5jb20AAAAgwn5aS4mMVtCH6LReP+7FquGk+c7hWVv/db39ydFchh0AAAAIbmlzdHA" \
+    "yNTYAAABBBJABPg0qq3imMbR0A4crsCoixM1Q8AxtyBJobnXZeGH2lF6FwaQAdWaH8QJiFlLBSiWmsCj" \
+    "XVDphUmmXXQ7RhosAAAAAAAAAAAAAAAEAAAACaWQAAAAHAAAAA2JvYgAAAABpVbkAAAAAAGs27IAAAAA" \
+    "AAAAAAAAAAAAAAAAzAAAAC3NzaC1lZDI1NTE5AAAAIIAq4vCzpZomejIvdW6EUhOh8eAWZx3Sh3I8j8D" \
+    "5BSH+AAAAUwAAAAtzc2gtZWQyNTUxOQAAAEBHX0MR4xQmfdTPoWsKtWfWFsivMWZGZ93wbMFVBJeEIA2" \
+    "jk3th29dp45HyxDJeWKk3Sa9/AI8+qtUY1TxrWd4N"
+
+#define SSH_NEVER_ENDS \
+    "ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5LWNlcnQtdjAxQG9wZW5zc2guY29" \
+    "tAAAAIICJnSB68macWyB9DR94VeiivBwrYAvE37q5PqlgT+gsAAAAIIAq4vCzpZomejIvdW6EUhOh8eA" \
+    "WZx3Sh3I8j8D5BSH+AAAAAAAAAAAAAAABAAAAAmlkAAAABwAAAANib2IAAAAAAAAAAP//////////AAA" \
+    "AAAAAAAAAAAAAAAAAMwAAAAtzc2gtZWQyNTUxOQAAACCAKuLws6WaJnoyL3VuhFITofHgFmcd0odyPI/" \
+    "A+QUh/gAAAFMAAAALc3NoLWVkMjU1MTkAAABAsjonRhpoVRrkBQiX0ndvwiQtUK6RRQ8iBEw/uX+6Ufc" \
+    "NPTbEAkFVzzECG9zaNRy85Wf1GIvgHoQI5XeLRTQhDQ=="
+#define SSH_END 1798761600
+/* clang-format on */
+
+#endif

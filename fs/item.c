@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "core/metrics.h"
+#include "evict.h"
 #include "hash.h"
 #include "rotate.h"
 #include "snapshot.h"
@@ -215,6 +216,7 @@ static bool item_fetched(struct hush_fs *fs, struct hush_item *item, struct hush
     item->staged = hush_snapshot_new(fs, item, value, now_ns);
     if (item->staged == NULL) {
         item->status = HUSH_NO_MEMORY;
+        (void)hush_evict(fs, HUSH_EVICT_RECORD, item); /* for the next try */
         item->retry_ns = now_ns + (uint64_t)RETRY_FIRST_MS * HUSH_NS_PER_MS;
         return false;
     }

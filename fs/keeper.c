@@ -136,7 +136,7 @@ static void keeper_end(struct hush_keeper *k)
     if (k->end_ns != 0)
         return;
     atomic_store(&k->state->ending, 1);
-    k->end_ns = keeper_after_ms(2 * END_MS + more_ms);
+    k->end_ns = keeper_after_ms(UINT64_C(2) * END_MS + more_ms);
     for (int i = 0; i < HUSH_CHILDREN; i++) {
         k->children[i].start_ns = 0;
         child_end(&k->children[i], END_MS + (i == HUSH_WORKER ? more_ms : 0));

@@ -21,8 +21,8 @@
 struct hush_stash *hush_stash_new(struct hush_arena *arena, const struct hush_config *config);
 
 /* Wipe all records: the mount ends. */
-void hush_stash_wipe(struct hush_stash *stash);
+void hush_stash_wipe(struct hush_stash *self);
 
-void hush_stash_free(struct hush_stash *stash); /* the records stay; NULL ok */
+void hush_stash_free(struct hush_stash *self); /* the records stay; NULL ok */
 
 #endif

@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "evict.h"
 #include "gate.h"
 #include "item.h"
 #include "job.h"
@@ -172,6 +173,19 @@ static enum hush_status fetch_call(struct hush_job *job, const struct fetch *f,
     if (status != HUSH_OK)
         hush_metric_add(HUSH_METRIC_FETCH_ERRORS, 1);
     return status;
+}
+
+/* Where the memory is full, once more when something else has gone. */
+static enum hush_status fetch_roomy(struct hush_fs *fs, struct hush_job *job, const struct fetch *f,
+                                    struct hush_value *value)
+{
+    enum hush_status status = fetch_call(job, f, value);
+
+    if (status != HUSH_NO_MEMORY || job->op.no_room == 0 ||
+        (job->instance->provider->flags & HUSH_ONE_SECRET_PER_READ) != 0 ||
+        !hush_evict_room(fs, &job->op, job->item))
+        return status;
+    return fetch_call(job, f, value);
 }
 
 /* The literal name is not there: read it as NAME#VERSION. */
@@ -357,7 +371,7 @@ static void run_fetch(struct hush_fs *fs, struct hush_job *job)
 
     pthread_mutex_unlock(&fs->lock);
     if (asks)
-        status = fetch_call(job, &f, &value);
+        status = fetch_roomy(fs, job, &f, &value);
     if (asks && status == HUSH_NOT_FOUND && f.may_split)
         status = fetch_version(fs, job, &f, &value);
     if (asks && resolve && (status == HUSH_NOT_FOUND || status == HUSH_DENIED))

@@ -19,6 +19,7 @@
     X(RENEWALS,     "hushfs_renewals_total",     "calls to a backend to renew a lease") \
     X(REVOCATIONS,  "hushfs_revocations_total",  "leases given back")           \
     X(ROTATIONS,    "hushfs_rotations_total",    "new versions shown")          \
+    X(EVICTIONS,    "hushfs_evictions_total",    "values let go since the memory was full") \
     X(STALE_OPENS,  "hushfs_stale_opens_total",  "opens answered with a value past its ttl") \
     X(TIMEOUTS,     "hushfs_timeouts_total",     "readers whose deadline passed") \
     X(TAKEOVERS,    "hushfs_takeovers_total",    "times a worker took the mount over") \

@@ -23,6 +23,7 @@ struct hush_op {
     atomic_bool canceled;
     struct hush_arena *arena;     /* where hush_secret_new() allocates */
     uint64_t secret_max;          /* bytes; larger values are HUSH_TOO_LARGE */
+    uint64_t no_room;             /* bytes of a value that did not fit into arena; 0: all did */
     uint32_t retry_after_ms;      /* set by hush_op_retry_after(); 0: unknown */
     char detail[HUSH_DETAIL_MAX]; /* why it failed; never a value; "" while nothing did */
 };

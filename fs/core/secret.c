@@ -69,8 +69,10 @@ enum hush_status hush_secret_alloc(struct hush_op *op, size_t size, struct hush_
         return hush_fail(op, HUSH_TOO_LARGE, "the value has %zu bytes, the limit is %llu", size,
                          (unsigned long long)op->secret_max);
     block = hush_arena_alloc(op->arena, HUSH_BLOCK_VALUE, size);
-    if (block == 0)
+    if (block == 0) {
+        op->no_room = size;
         return hush_fail(op, HUSH_NO_MEMORY, "no room for %zu bytes in the locked memory", size);
+    }
     s = secret_wrap(op->arena, block);
     if (s == NULL) {
         hush_arena_release(op->arena, block);

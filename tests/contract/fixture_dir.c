@@ -31,18 +31,27 @@ static void dir_write(const char *path, const void *bytes, size_t size)
 }
 
 /* As every good writer does: a new file, then a rename. */
-static void dir_put(struct contract *c, const char *name, const void *bytes, size_t size)
+static void dir_replace(struct contract *c, const char *name, const void *bytes, size_t size)
 {
     char path[DIR_PATH_MAX], temporary[DIR_PATH_MAX];
 
     dir_path(c, name, path);
-    if (bytes == NULL) {
-        assert_int_equal(unlink(path), 0);
-        return;
-    }
     dir_path(c, ".temporary", temporary);
     dir_write(temporary, bytes, size);
     assert_int_equal(rename(temporary, path), 0);
+}
+
+static void dir_put(struct contract *c, const char *name, const void *bytes, size_t size)
+{
+    char path[DIR_PATH_MAX];
+
+    dir_path(c, name, path);
+    if (bytes == NULL)
+        assert_int_equal(unlink(path), 0);
+    else
+        dir_replace(c, name, bytes, size);
+    if (strcmp(c->ops->name, "test") == 0) /* its watch is told */
+        dir_replace(c, ".changed", name, strlen(name));
 }
 
 static void dir_put_seed(void *ctx, const char *name, const struct contract_seed *seed)
@@ -63,6 +72,8 @@ static void dir_set_up(struct contract *c)
     dir_path(c, "../outside", path);
     dir_write(path, "outside", 7);
     contract_seeds(c->fixture, dir_put_seed, c);
+    if (strcmp(c->ops->name, "test") == 0)
+        dir_replace(c, ".watch", "", 0);
 }
 
 static void dir_configure(struct contract *c, struct hush_provider *provider)

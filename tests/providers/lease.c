@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* How many calls there were: a number that is another one after each call, in every worker. */
 static unsigned calls_so_far(const struct test_provider *test)
@@ -125,19 +126,33 @@ enum hush_status test_open(struct hush_provider *self, struct hush_op *op)
 
 /* -- Watch ------------------------------------------------------------------------------------- */
 
+/* Was .changed written since it looked like last? */
+static bool changed_since(const struct test_provider *test, struct stat *last)
+{
+    cleanup_free char *path = test_path(test, "", ".changed");
+    struct stat now;
+    bool is;
+
+    if (path == NULL || stat(path, &now) != 0)
+        return false;
+    is = now.st_ino != last->st_ino || now.st_mtim.tv_sec != last->st_mtim.tv_sec ||
+         now.st_mtim.tv_nsec != last->st_mtim.tv_nsec;
+    *last = now;
+    return is;
+}
+
 enum hush_status test_watch(struct hush_provider *self, struct hush_op *op,
                             hush_changed_fn *changed, void *ctx)
 {
     const struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
-    char last[TEST_CONTROL_MAX] = "", line[TEST_CONTROL_MAX];
+    char line[TEST_CONTROL_MAX];
+    struct stat last = {0};
 
     while (!hush_op_canceled(op)) {
         if (!test_exists(test, "", ".watch"))
             return hush_fail(op, HUSH_UNSUPPORTED, "there is no '.watch'");
-        if (test_control(test, "", ".changed", line) && strcmp(line, last) != 0) {
-            memcpy(last, line, sizeof(last));
+        if (changed_since(test, &last) && test_control(test, "", ".changed", line))
             changed(ctx, strcmp(line, "*") == 0 ? "" : line);
-        }
         test_sleep_ms(TEST_SLICE_MS);
     }
     return HUSH_CANCELED;

@@ -21,12 +21,11 @@
  *     dir/NAME.renew.error, NAME.revoke.error, …    as NAME.error, for renew and revoke
  *     dir/.once          exists: says that each fetch makes a new credential
  *     dir/.stash         exists: open() takes what the stash has as "login", or puts that
- *     dir/.watch         exists: watch() reports each new first line of dir/.changed ("*": all);
- *                        "partial" in it: not every change. Without it the provider cannot watch.
- *     dir/.list.delay, .list.hang, .list.deaf, .list.error    the same for listings
- *     dir/.unlisted      exists: listings are UNSUPPORTED
- *     dir/.calls         each call appends a line: "fetch NAME", "fetch NAME#V", "list PREFIX",
- *                        "renew LEASE", "revoke LEASE", "login NUMBER" or "resume NUMBER"
+ *     dir/.watch         exists: watch() reports the first line of each new dir/.changed ("*":
+ * all); "partial" in it: not every change. Without it the provider cannot watch. dir/.list.delay,
+ * .list.hang, .list.deaf, .list.error    the same for listings dir/.unlisted      exists: listings
+ * are UNSUPPORTED dir/.calls         each call appends a line: "fetch NAME", "fetch NAME#V", "list
+ * PREFIX", "renew LEASE", "revoke LEASE", "login NUMBER" or "resume NUMBER"
  *
  * It reads dir and appends to .calls (which the test makes, if the provider runs as another user).
  */
@@ -286,7 +285,7 @@ static enum hush_status test_list(struct hush_provider *self, struct hush_op *op
 const struct hush_provider_ops hush_provider_test = {
     .name = "test",
     .summary = "files that script a backend, for tests",
-    .flags = HUSH_HAS_VERSIONS | HUSH_HAS_UNCHANGED | HUSH_IS_LOCAL,
+    .flags = HUSH_HAS_VERSIONS | HUSH_HAS_UNCHANGED,
     .size = sizeof(struct test_provider),
     .options = test_options,
     .open = test_open,

@@ -133,7 +133,7 @@ static void test_put_and_get(void **state)
     assert_string_equal(get(f, "a", "token"), "one");
     assert_string_equal(get(f, "b", "token"), "two");
     assert_string_equal(get(f, "a", "empty"), "");
-    assert_string_equal(get(f, "a", "toke"), "-");
+    assert_string_equal(get(f, "a", "tok"), "-");
     assert_string_equal(get(f, "atoken", ""), "-");
     assert_int_equal(put(f, "a", "token", "three"), HUSH_OK);
     assert_string_equal(get(f, "a", "token"), "three");

@@ -109,7 +109,7 @@ int main(int argc, char **argv)
     if (!hush_wipe_openssl_init())
         return hush_cmd_fail(HUSH_CMD_FAILED, "OpenSSL was used before its memory could be wiped");
     if (!hush_http_init())
-        return hush_cmd_fail(HUSH_CMD_FAILED, "cannot initialize libcurl");
+        return hush_cmd_fail(HUSH_CMD_FAILED, "cannot clean the environment");
     const int status = run(argc, argv);
     errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout) != 0)

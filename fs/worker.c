@@ -128,7 +128,7 @@ int main(int argc, char **argv)
         _exit(HUSH_EXIT_CONFIG);
     }
     if (!hush_http_init()) {
-        hush_error("cannot initialize libcurl");
+        hush_error("cannot clean the environment");
         _exit(HUSH_EXIT_CONFIG);
     }
     if (!attach(&fs) || !hush_serve_init(&fs))

@@ -41,17 +41,16 @@ struct hush_http {
 
 bool hush_http_init(void)
 {
-    /* Read by curl_global_init(), and none of them is the environment's to say: keys would be
-     * written to a file, foreign code be loaded. What curl reads later is switched off for each
-     * request. */
+    /* libcurl and OpenSSL read them when they are loaded, and none of them is the environment's to
+     * say: keys would be written to a file, foreign code be loaded. What curl reads later is
+     * switched off for each request. */
     static const char *const names[] = {"SSLKEYLOGFILE", "OPENSSL_CONF", "OPENSSL_CONF_INCLUDE",
                                         "OPENSSL_MODULES", "OPENSSL_ENGINES"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (unsetenv(names[i]) != 0)
             return false;
-    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, hush_wipe_malloc, hush_wipe_free,
-                                hush_wipe_realloc, hush_wipe_strdup, hush_wipe_calloc) == CURLE_OK;
+    return true;
 }
 
 /* -- Lines ------------------------------------------------------------------------------------- */
@@ -60,8 +59,8 @@ static void line_free(struct http_line *line)
 {
     if (line == NULL)
         return;
-    curl_easy_cleanup(line->easy);
-    (void)curl_multi_cleanup(line->multi); /* nothing is in it */
+    hush_curl.easy_cleanup(line->easy);
+    (void)hush_curl.multi_cleanup(line->multi); /* nothing is in it */
     hush_wipe_free(line);
 }
 
@@ -71,10 +70,10 @@ static struct http_line *line_new(void)
 
     if (line == NULL)
         return NULL;
-    line->multi = curl_multi_init();
-    line->easy = curl_easy_init();
+    line->multi = hush_curl.multi_init();
+    line->easy = hush_curl.easy_init();
     if (line->multi != NULL && line->easy != NULL &&
-        curl_multi_setopt(line->multi, CURLMOPT_MAXCONNECTS, (long)HTTP_HOSTS_MAX) == CURLM_OK)
+        hush_curl.multi_setopt(line->multi, CURLMOPT_MAXCONNECTS, (long)HTTP_HOSTS_MAX) == CURLM_OK)
         return line;
     line_free(line);
     return NULL;
@@ -97,7 +96,7 @@ static struct http_line *line_take(struct hush_http *http)
 
 static void line_give(struct hush_http *http, struct http_line *line)
 {
-    curl_easy_reset(line->easy); /* forgets the request; connections and TLS sessions stay */
+    hush_curl.easy_reset(line->easy); /* forgets the request; connections and TLS sessions stay */
     {
         hush_lock_scope(&http->mutex);
         if (http->idle_count < HTTP_IDLE_MAX) {
@@ -112,18 +111,24 @@ static void line_give(struct hush_http *http, struct http_line *line)
 
 /* -- The client -------------------------------------------------------------------------------- */
 
-struct hush_http *hush_http_new(const struct hush_http_config *config)
+enum hush_status hush_http_new(struct hush_op *op, const struct hush_http_config *config,
+                               struct hush_http **out)
 {
-    struct hush_http *http = calloc(1, sizeof(*http));
+    const enum hush_status status = hush_curl_load(op);
+    struct hush_http *http;
 
+    if (status != HUSH_OK)
+        return status;
+    http = calloc(1, sizeof(*http));
     if (http == NULL)
-        return NULL;
+        return hush_fail(op, HUSH_NO_MEMORY, "no memory for an HTTP client");
     http->config = *config;
     if (pthread_mutex_init(&http->mutex, NULL) != 0) {
         free(http);
-        return NULL;
+        return hush_fail(op, HUSH_NO_MEMORY, "no memory for an HTTP client");
     }
-    return http;
+    *out = http;
+    return HUSH_OK;
 }
 
 void hush_http_free(struct hush_http *http)
@@ -149,7 +154,7 @@ static CURLcode line_result(struct http_line *line)
     CURLMsg *message;
     int left;
 
-    while ((message = curl_multi_info_read(line->multi, &left)) != NULL)
+    while ((message = hush_curl.multi_info_read(line->multi, &left)) != NULL)
         if (message->msg == CURLMSG_DONE)
             code = message->data.result;
     return code;
@@ -171,17 +176,17 @@ static enum hush_status line_drive(struct http_line *line, struct hush_op *op, c
         if (left_ms == 0)
             return hush_fail(op, HUSH_TIMEOUT, "%.*s: no answer within the deadline", at.host_size,
                              at.host);
-        error = curl_multi_perform(line->multi, &running);
+        error = hush_curl.multi_perform(line->multi, &running);
         if (error == CURLM_OK && running == 0) {
             *code = line_result(line);
             return HUSH_OK;
         }
         if (error == CURLM_OK)
-            error = curl_multi_poll(line->multi, NULL, 0,
-                                    left_ms < HTTP_SLICE_MS ? (int)left_ms : HTTP_SLICE_MS, NULL);
+            error = hush_curl.multi_poll(
+                line->multi, NULL, 0, left_ms < HTTP_SLICE_MS ? (int)left_ms : HTTP_SLICE_MS, NULL);
     }
     return hush_fail(op, HUSH_NO_MEMORY, "%.*s: %s", at.host_size, at.host,
-                     curl_multi_strerror(error));
+                     hush_curl.multi_strerror(error));
 }
 
 static enum hush_status line_call(struct http_line *line, struct hush_op *op,
@@ -191,13 +196,13 @@ static enum hush_status line_call(struct http_line *line, struct hush_op *op,
     CURLcode code = CURLE_OK;
 
     if (!hush_http_prepare(line->easy, exchange) ||
-        curl_multi_add_handle(line->multi, line->easy) != CURLM_OK)
+        hush_curl.multi_add_handle(line->multi, line->easy) != CURLM_OK)
         return hush_fail(op, HUSH_NO_MEMORY, "no memory for an HTTP request");
     status = line_drive(line, op, exchange->request->url, &code);
     if (status == HUSH_OK)
         status = code == CURLE_OK ? hush_http_take(line->easy, op, exchange, out)
                                   : hush_http_fault(line->easy, op, exchange, code);
-    (void)curl_multi_remove_handle(line->multi, line->easy); /* it is in there */
+    (void)hush_curl.multi_remove_handle(line->multi, line->easy); /* it is in there */
     return status;
 }
 

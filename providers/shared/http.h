@@ -19,7 +19,8 @@
 
 enum { HUSH_HTTP_BODY_MAX = 2 << 20, HUSH_HTTP_HEADERS_MAX = 64 << 10 };
 
-/* Once per process, after hush_wipe_openssl_init() and before any thread: curl's heap wipes. */
+/* Once per process, after hush_wipe_openssl_init() and before any thread: takes out of the
+ * environment what would make libcurl and OpenSSL write keys or load code. */
 __attribute__((warn_unused_result)) bool hush_http_init(void);
 
 /* Everything is borrowed for the client's life; NULL: the library's default. */
@@ -35,8 +36,10 @@ struct hush_http_config {
 
 struct hush_http;
 
-/* A new client; NULL: no memory. Nothing is opened or read yet. */
-struct hush_http *hush_http_new(const struct hush_http_config *config);
+/* A new client in *out, which the caller owns; the first one loads libcurl. Nothing is opened or
+ * read yet. HUSH_CONFIG: there is no usable libcurl; HUSH_NO_MEMORY. */
+__attribute__((warn_unused_result)) enum hush_status
+hush_http_new(struct hush_op *op, const struct hush_http_config *config, struct hush_http **out);
 void hush_http_free(struct hush_http *http); /* closes its connections; no call may run; NULL ok */
 
 /* One header line. The value is either text or, for tokens, a secret: never a copy in our heap. */

@@ -8,8 +8,7 @@
 #define HUSH_HTTP_INT_H
 
 #include "http.h"
-
-#include <curl/curl.h>
+#include "libcurl.h"
 
 /* One request under way and what came of it so far. */
 struct hush_http_exchange {

@@ -19,7 +19,6 @@
 #include "core/url.h"
 #include "core/wipealloc.h"
 
-#include <openssl/ssl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -140,7 +139,7 @@ static bool header_add(struct curl_slist **list, const char *name, const char *v
         memcpy(line + name_size, size == 0 ? ";" : ": ", 2); /* curl's way of saying "" */
         memcpy(line + name_size + (size == 0 ? 1 : 2), value, size);
         line[name_size + (size == 0 ? 1 : 2) + size] = '\0';
-        longer = curl_slist_append(*list, line);
+        longer = hush_curl.slist_append(*list, line);
     }
     hush_wipe_free(line);
     if (longer == NULL)
@@ -154,7 +153,8 @@ static bool headers_add(struct hush_http_exchange *exchange)
     const struct hush_http_request *request = exchange->request;
     const struct hush_http_header *header = request->headers;
     const char *type = request->content_type == NULL ? "application/json" : request->content_type;
-    struct curl_slist *longer = curl_slist_append(NULL, "Expect:"); /* none: do not wait for 100 */
+    struct curl_slist *longer =
+        hush_curl.slist_append(NULL, "Expect:"); /* none: do not wait for 100 */
 
     exchange->headers = longer;
     if (longer == NULL)
@@ -168,7 +168,7 @@ static bool headers_add(struct hush_http_exchange *exchange)
     }
     if (request->body != NULL)
         return header_add(&exchange->headers, "Content-Type", type, strlen(type));
-    longer = curl_slist_append(exchange->headers, "Content-Type:"); /* nor curl's own */
+    longer = hush_curl.slist_append(exchange->headers, "Content-Type:"); /* nor curl's own */
     exchange->headers = longer != NULL ? longer : exchange->headers;
     return longer != NULL;
 }
@@ -282,7 +282,7 @@ static bool has_end(CURL *easy, const struct hush_http_exchange *exchange, long 
 {
     curl_off_t size = -1;
 
-    (void)curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
+    (void)hush_curl.easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
     return size >= 0 || exchange->is_chunked || code == 204 || code >= 300 ||
            strcmp(exchange->request->method, "HEAD") == 0;
 }
@@ -294,8 +294,8 @@ enum hush_status hush_http_take(CURL *easy, struct hush_op *op, struct hush_http
     const char *type = NULL;
     long code = 0;
 
-    (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
-    (void)curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &type);
+    (void)hush_curl.easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
+    (void)hush_curl.easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &type);
     if (!has_end(easy, exchange, code)) /* half a secret must not be taken for one */
         return hush_fail(op, HUSH_PROTOCOL,
                          "%.*s: the answer does not tell its length, so it may be cut off",
@@ -345,19 +345,10 @@ static bool set_rules(CURL *easy)
     bool good = true;
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        good &= curl_easy_setopt(easy, numbers[i].option, numbers[i].value) == CURLE_OK;
+        good &= hush_curl.easy_setopt(easy, numbers[i].option, numbers[i].value) == CURLE_OK;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-        good &= curl_easy_setopt(easy, texts[i].option, texts[i].value) == CURLE_OK;
+        good &= hush_curl.easy_setopt(easy, texts[i].option, texts[i].value) == CURLE_OK;
     return good;
-}
-
-/* Else the last answer stands in the buffer of a kept connection until another one comes. */
-static CURLcode on_tls(CURL *easy, void *tls, void *data)
-{
-    (void)easy;
-    (void)data;
-    SSL_CTX_set_options(tls, SSL_OP_CLEANSE_PLAINTEXT);
-    return CURLE_OK;
 }
 
 static bool set_tls(CURL *easy, const struct hush_http_config *config)
@@ -366,36 +357,37 @@ static bool set_tls(CURL *easy, const struct hush_http_config *config)
     const char *key = config->key_file != NULL ? config->key_file : config->cert_file;
     bool good = true;
 
-    good &= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, config->insecure ? 0L : 1L) == CURLE_OK;
-    good &= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, config->insecure ? 0L : 2L) == CURLE_OK;
-    good &= curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls) == CURLE_OK;
+    good &=
+        hush_curl.easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, config->insecure ? 0L : 1L) == CURLE_OK;
+    good &=
+        hush_curl.easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, config->insecure ? 0L : 2L) == CURLE_OK;
     if (own) {
-        good &= curl_easy_setopt(easy, CURLOPT_CAINFO, config->ca_file) == CURLE_OK;
-        good &= curl_easy_setopt(easy, CURLOPT_CAPATH, config->ca_path) == CURLE_OK;
+        good &= hush_curl.easy_setopt(easy, CURLOPT_CAINFO, config->ca_file) == CURLE_OK;
+        good &= hush_curl.easy_setopt(easy, CURLOPT_CAPATH, config->ca_path) == CURLE_OK;
     }
-    good &= curl_easy_setopt(easy, CURLOPT_SSLCERT, config->cert_file) == CURLE_OK;
-    good &= curl_easy_setopt(easy, CURLOPT_SSLKEY, key) == CURLE_OK;
+    good &= hush_curl.easy_setopt(easy, CURLOPT_SSLCERT, config->cert_file) == CURLE_OK;
+    good &= hush_curl.easy_setopt(easy, CURLOPT_SSLKEY, key) == CURLE_OK;
     if (config->connect_timeout_ms != 0)
-        good &= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                                 (long)config->connect_timeout_ms) == CURLE_OK;
+        good &= hush_curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                                      (long)config->connect_timeout_ms) == CURLE_OK;
     else
-        good &= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 86400000L) == CURLE_OK;
+        good &= hush_curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 86400000L) == CURLE_OK;
     return good;
 }
 
 static bool set_request(CURL *easy, const struct hush_http_request *request)
 {
-    bool good = curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK;
+    bool good = hush_curl.easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK;
 
     if (request->body != NULL || strcmp(request->method, "POST") == 0) {
-        good &= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                                 (curl_off_t)request->body_size) == CURLE_OK;
-        good &= curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
-                                 request->body == NULL ? "" : request->body) == CURLE_OK;
+        good &= hush_curl.easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                                      (curl_off_t)request->body_size) == CURLE_OK;
+        good &= hush_curl.easy_setopt(easy, CURLOPT_POSTFIELDS,
+                                      request->body == NULL ? "" : request->body) == CURLE_OK;
     } else if (strcmp(request->method, "HEAD") == 0) {
-        good &= curl_easy_setopt(easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
+        good &= hush_curl.easy_setopt(easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
     }
-    good &= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method) == CURLE_OK;
+    good &= hush_curl.easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method) == CURLE_OK;
     return good;
 }
 
@@ -403,15 +395,15 @@ static bool set_callbacks(CURL *easy, struct hush_http_exchange *exchange)
 {
     bool good = true;
 
-    good &= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
-    good &= curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange) == CURLE_OK;
-    good &= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK;
-    good &= curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange) == CURLE_OK;
-    good &= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, request_may_send) == CURLE_OK;
-    good &= curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange) == CURLE_OK;
+    good &= hush_curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
+    good &= hush_curl.easy_setopt(easy, CURLOPT_WRITEDATA, exchange) == CURLE_OK;
+    good &= hush_curl.easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK;
+    good &= hush_curl.easy_setopt(easy, CURLOPT_HEADERDATA, exchange) == CURLE_OK;
+    good &= hush_curl.easy_setopt(easy, CURLOPT_PREREQFUNCTION, request_may_send) == CURLE_OK;
+    good &= hush_curl.easy_setopt(easy, CURLOPT_PREREQDATA, exchange) == CURLE_OK;
     /* Refused at once if it says so beforehand; on_body() counts what it does not say. */
-    good &=
-        curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)exchange->max) == CURLE_OK;
+    good &= hush_curl.easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)exchange->max) ==
+            CURLE_OK;
     return good;
 }
 
@@ -458,19 +450,19 @@ static bool set_url(CURL *easy, struct hush_http_exchange *exchange)
     char *connect;
 
     if (name == NULL || at.scheme_size != (int)strlen("https://"))
-        return curl_easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK;
+        return hush_curl.easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK;
     if (port == NULL)
         port = ":443";
     exchange->target = url_text("https://%s%.*s%s", name, port_size, port, at.path);
     connect =
         url_text("%s%.*s:%.*s%.*s", name, port_size, port, name_size, at.host, port_size, port);
     if (connect != NULL)
-        exchange->connect = curl_slist_append(NULL, connect);
+        exchange->connect = hush_curl.slist_append(NULL, connect);
     hush_wipe_free(connect);
     return exchange->target != NULL && exchange->connect != NULL &&
            header_add(&exchange->headers, "Host", at.host, (size_t)at.host_size) &&
-           curl_easy_setopt(easy, CURLOPT_URL, exchange->target) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_CONNECT_TO, exchange->connect) == CURLE_OK;
+           hush_curl.easy_setopt(easy, CURLOPT_URL, exchange->target) == CURLE_OK &&
+           hush_curl.easy_setopt(easy, CURLOPT_CONNECT_TO, exchange->connect) == CURLE_OK;
 }
 
 bool hush_http_prepare(CURL *easy, struct hush_http_exchange *exchange)
@@ -478,13 +470,13 @@ bool hush_http_prepare(CURL *easy, struct hush_http_exchange *exchange)
     return set_rules(easy) && set_tls(easy, exchange->config) && headers_add(exchange) &&
            set_url(easy, exchange) && set_request(easy, exchange->request) &&
            set_callbacks(easy, exchange) &&
-           curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->headers) == CURLE_OK;
+           hush_curl.easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->headers) == CURLE_OK;
 }
 
 void hush_http_exchange_done(struct hush_http_exchange *exchange)
 {
-    curl_slist_free_all(exchange->headers);
-    curl_slist_free_all(exchange->connect);
+    hush_curl.slist_free_all(exchange->headers);
+    hush_curl.slist_free_all(exchange->connect);
     hush_wipe_free(exchange->target);
     hush_wipe_free(exchange->body);
 }

@@ -45,7 +45,7 @@ static enum hush_status fault_peer(CURL *easy, struct hush_op *op, struct hush_h
 {
     long result = X509_V_OK;
 
-    (void)curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &result);
+    (void)hush_curl.easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &result);
     /* OpenSSL trusts it; curl leaves "unspecified" there while it looks at the name. */
     if (result == X509_V_OK || result == X509_V_ERR_UNSPECIFIED)
         return hush_fail(op, HUSH_CONFIG,
@@ -67,7 +67,7 @@ static enum hush_status fault_connect(CURL *easy, struct hush_op *op, struct hus
 {
     long err = 0;
 
-    (void)curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &err);
+    (void)hush_curl.easy_getinfo(easy, CURLINFO_OS_ERRNO, &err);
     errno = (int)err;
     return hush_fail(op, HUSH_UNAVAILABLE,
                      err == 0 ? "%.*s: no connection" : "%.*s: no connection: %m", at.host_size,
@@ -106,7 +106,7 @@ enum hush_status hush_http_fault(CURL *easy, struct hush_op *op,
     const struct hush_http_url at = hush_http_split(exchange->request->url);
     long sent = 0;
 
-    (void)curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
+    (void)hush_curl.easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
     if (exchange->is_too_large || exchange->is_header_too_large || exchange->is_no_memory)
         return fault_ours(op, exchange, at);
     if (code == CURLE_PEER_FAILED_VERIFICATION)
@@ -124,7 +124,7 @@ enum hush_status hush_http_fault(CURL *easy, struct hush_op *op,
             return hush_fail(op, fault_rows[i].status, "%.*s: %s", at.host_size, at.host,
                              fault_rows[i].text);
     return hush_fail(op, HUSH_UNAVAILABLE, "%.*s: %s", at.host_size, at.host,
-                     curl_easy_strerror(code));
+                     hush_curl.easy_strerror(code));
 }
 
 /* -- What HTTP says ---------------------------------------------------------------------------- */
@@ -174,7 +174,7 @@ uint32_t hush_http_retry_after_ms(const char *text)
         if (!hush_parse_u64(text, HTTP_RETRY_MAX_S, &seconds))
             seconds = HTTP_RETRY_MAX_S;
     } else {
-        const time_t date = curl_getdate(text, NULL), now = hush_wall_s();
+        const time_t date = hush_curl.getdate(text, NULL), now = hush_wall_s();
 
         if (date > now)
             seconds = (uint64_t)(date - now);

@@ -98,6 +98,15 @@ static inline unsigned fixture_port(const struct fixture *f, const char *name)
     return at == NULL ? 0 : (unsigned)strtoumax(at + strlen(key), NULL, 10);
 }
 
+static inline struct hush_http *fixture_client(const struct hush_http_config *config)
+{
+    struct hush_http *http = NULL;
+    struct hush_op op;
+
+    hush_op_init(&op, NULL, 0);
+    return hush_http_new(&op, config, &http) == HUSH_OK ? http : NULL;
+}
+
 static inline int fixture_set_up(void **state)
 {
     static struct fixture f;
@@ -107,7 +116,7 @@ static inline int fixture_set_up(void **state)
         return 1;
     (void)snprintf(f.ca_file, sizeof(f.ca_file), "%s/ca.pem", f.dir);
     f.arena = hush_arena_new(FIXTURE_ARENA);
-    f.http = hush_http_new(&config);
+    f.http = fixture_client(&config);
     *state = &f;
     return f.arena == NULL || f.http == NULL;
 }

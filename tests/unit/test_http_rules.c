@@ -32,7 +32,7 @@ static int tear_down(void **state)
 
 static void expect_refused(const struct hush_http_request *request, const char *detail)
 {
-    struct hush_http *http = hush_http_new(&(const struct hush_http_config){0});
+    struct hush_http *http = fixture_client(&(const struct hush_http_config){0});
     struct hush_http_answer answer = {0};
     struct hush_op op;
 
@@ -226,7 +226,7 @@ static bool lose_resolver(const char *dir)
 static int call_without_resolver(void *ctx)
 {
     struct hush_http_answer answer = {0};
-    struct hush_http *http = hush_http_new(&(const struct hush_http_config){0});
+    struct hush_http *http = fixture_client(&(const struct hush_http_config){0});
     struct hush_op op;
 
     if (!lose_resolver(ctx))

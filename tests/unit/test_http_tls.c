@@ -19,7 +19,7 @@ static char hostile_dir[32];
 static void call_tls(struct call *call, const struct fixture *f,
                      const struct hush_http_config *config, const char *host, const char *name)
 {
-    struct hush_http *http = hush_http_new(config);
+    struct hush_http *http = fixture_client(config);
     char url[128];
 
     assert_non_null(http);
@@ -221,7 +221,7 @@ static size_t count_copies(const char *when, const char *url)
 static void expect_nothing_stays(const struct fixture *f, const char *url)
 {
     const struct hush_http_config config = {.ca_file = f->ca_file};
-    struct hush_http *http = hush_http_new(&config);
+    struct hush_http *http = fixture_client(&config);
     struct hush_secret *token = plant_token(f);
     const struct hush_http_header headers[] = {
         {"X-Vault-Token", NULL, token}, {"Authorization", NULL, token}, {0}};

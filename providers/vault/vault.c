@@ -17,17 +17,17 @@ static enum hush_status vault_open(struct hush_provider *self, struct hush_op *o
     self->flags = vault_engine(v)->flags;
     if (v->engine == 0 && v->kv == VAULT_KV_1)
         self->flags &= ~(unsigned)HUSH_HAS_VERSIONS;
-    v->http = hush_http_new(&(struct hush_http_config){
-        .ca_file = v->ca_file,
-        .ca_path = v->ca_path,
-        .cert_file = v->cert_path,
-        .key_file = v->key_path,
-        .server_name = v->tls_server_name,
-        .insecure = !v->ssl_verify,
-    });
-    if (v->http == NULL)
-        return hush_fail(op, HUSH_NO_MEMORY, "no memory for an HTTP client");
-    return vault_token_init(v, op);
+    status = hush_http_new(op,
+                           &(struct hush_http_config){
+                               .ca_file = v->ca_file,
+                               .ca_path = v->ca_path,
+                               .cert_file = v->cert_path,
+                               .key_file = v->key_path,
+                               .server_name = v->tls_server_name,
+                               .insecure = !v->ssl_verify,
+                           },
+                           &v->http);
+    return status == HUSH_OK ? vault_token_init(v, op) : status;
 }
 
 static void vault_close(struct hush_provider *self)

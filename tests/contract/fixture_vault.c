@@ -130,13 +130,14 @@ static void vault_mount(struct contract *c)
 static void vault_set_up(struct contract *c)
 {
     static const struct hush_http_config config = {0};
+    struct hush_op op;
     struct vault_server *server = calloc(1, sizeof(*server));
 
     assert_non_null(server);
     c->own = server;
     server->url = vault_url();
-    server->http = hush_http_new(&config);
-    assert_non_null(server->http);
+    hush_op_init(&op, c->arena, CONTRACT_OP_MS);
+    assert_int_equal(hush_http_new(&op, &config, &server->http), HUSH_OK);
     vault_read_token(server);
     vault_mount(c);
     contract_seeds(c->fixture, vault_put_seed, c);

@@ -168,9 +168,20 @@ static void instance_require(struct hush_reader *reader,
                             row->help);
 }
 
+/* Which options belong together only the provider knows. */
+static void instance_check(struct hush_reader *reader, struct hush_provider *scratch)
+{
+    struct hush_op op;
+
+    hush_op_init(&op, NULL, 0);
+    if (scratch->ops->check != NULL && scratch->ops->check(scratch, &op) != HUSH_OK)
+        fail_at(reader, reader->section->line, op.detail);
+}
+
 static void instance_read(struct hush_reader *reader, struct hush_instance_config *instance)
 {
     struct hush_provider *scratch = hush_provider_new(instance->ops, instance->name, NULL);
+    const size_t faults = reader->report->count;
 
     if (scratch == NULL) {
         (void)fail_memory(reader);
@@ -180,6 +191,8 @@ static void instance_read(struct hush_reader *reader, struct hush_instance_confi
         if (strcmp(reader->section->entries[i].key, "type") != 0)
             (void)instance_set(reader, instance, scratch, &reader->section->entries[i]);
     instance_require(reader, instance);
+    if (reader->report->count == faults)
+        instance_check(reader, scratch);
     hush_provider_free(scratch);
 }
 

@@ -165,6 +165,11 @@ struct hush_provider_ops {
 
     /* Optional: NULL when the backend cannot. */
 
+    /* What open() would refuse about the options alone (HUSH_CONFIG), for `hushfs check`: before
+     * open(), maybe without one, and without the environment, so that what it may say is no fault.
+     * NULL: nothing but what the table says. */
+    enum hush_status (*check)(struct hush_provider *self, struct hush_op *op);
+
     /* Everything directly below prefix ("": the top; else a folder without trailing '/'), all
      * pages. HUSH_NOT_FOUND: there is no such folder. Never fetches a value. */
     enum hush_status (*list)(struct hush_provider *self, struct hush_op *op, const char *prefix,

@@ -13,7 +13,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KV_LIST_MAX = 32 << 20, KV_TRIES = 2 };
+enum {
+    KV_READ_MAX = 8 << 20, /* JSON makes up to six bytes of one */
+    KV_LIST_MAX = 32 << 20,
+    KV_TRIES = 2,
+};
 
 /* -- Which one --------------------------------------------------------------------------------- */
 
@@ -57,13 +61,15 @@ static enum hush_status kv_version(struct vault *v, struct hush_op *op, enum vau
 
 /* -- One request ------------------------------------------------------------------------------- */
 
-/* GET below the mount: NAME of v1, MIDDLE/NAME?query of v2; 404 is an answer. */
+/* GET with a query. 404 is an answer, unless the server says that something else is wrong than that
+ * nothing is there: no mount, no namespace. */
 static enum hush_status kv_get(struct vault *v, struct hush_op *op,
                                const struct vault_request *request, const char *query,
                                struct hush_http_answer *out)
 {
     struct vault_request whole = *request;
     cleanup_free char *path = NULL;
+    enum hush_status status;
 
     if (asprintf(&path, "%s%s", request->path, query) < 0) {
         path = NULL;
@@ -72,7 +78,12 @@ static enum hush_status kv_get(struct vault *v, struct hush_op *op,
     whole.method = "GET";
     whole.path = path;
     whole.wants_404 = true;
-    return vault_call(v, op, &whole, out, NULL);
+    status = vault_call(v, op, &whole, out, NULL);
+    if (status != HUSH_OK || out->code != 404 || strstr(out->body, "\"errors\":[\"") == NULL)
+        return status;
+    status = vault_status(op, &whole, out);
+    hush_http_answer_clear(out);
+    return status;
 }
 
 /* v1 was asked, v2 answered: it was upgraded, or configured wrongly. HUSH_OK: ask again. */
@@ -124,7 +135,8 @@ static enum hush_status kv_read(struct vault *v, struct hush_op *op, const struc
     if (!kv_query(&ref->version, query))
         return hush_fail(op, HUSH_NOT_FOUND, "'%s' is no version of '%s': they are numbers",
                          ref->version.text, ref->path);
-    return kv_get(v, op, &(struct vault_request){.path = path}, query, out);
+    return kv_get(v, op, &(struct vault_request){.path = path, .answer_max = KV_READ_MAX}, query,
+                  out);
 }
 
 static enum hush_status kv_fetch(struct vault *v, struct hush_op *op, const struct hush_ref *ref,
@@ -160,7 +172,7 @@ static enum hush_status kv_fetch(struct vault *v, struct hush_op *op, const stru
 
 /* -- list and versions ------------------------------------------------------------------------- */
 
-/* The server's words for "nothing there", which may only be empty. Other 404s say what is wrong. */
+/* The server's words for "nothing there", which may only be empty. */
 static bool list_is_nothing(const struct hush_http_answer *answer)
 {
     return answer->code == 404 && strstr(answer->body, "\"errors\":[]") != NULL;

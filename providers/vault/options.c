@@ -258,18 +258,43 @@ static enum hush_status settle_files(struct vault *v, struct hush_op *op)
     return status == HUSH_OK ? settle_file(v, op, v->cert_auth_cert_key, &v->key_path) : status;
 }
 
+typedef enum hush_status settle_step(struct vault *v, struct hush_op *op);
+
+/* Until a step fails; NULL ends them. */
+static enum hush_status settle_all(struct vault *v, struct hush_op *op, settle_step *const *steps)
+{
+    enum hush_status status = HUSH_OK;
+
+    for (; status == HUSH_OK && *steps != NULL; steps++)
+        status = (*steps)(v, op);
+    return status;
+}
+
+static enum hush_status settle_login(struct vault *v, struct hush_op *op)
+{
+    return vault_login_check(v, op);
+}
+
 enum hush_status vault_options_settle(struct vault *v, struct hush_op *op)
 {
-    static enum hush_status (*const steps[])(struct vault * v, struct hush_op * op) = {
-        settle_from_environ, settle_verify, settle_url, settle_names, settle_files,
+    static settle_step *const steps[] = {
+        settle_from_environ, settle_verify, settle_url, settle_names,
+        settle_files,        settle_login,  NULL,
     };
 
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        const enum hush_status status = steps[i](v, op);
-        if (status != HUSH_OK)
-            return status;
-    }
-    return vault_login_check(v, op);
+    return settle_all(v, op, steps);
+}
+
+enum hush_status vault_options_check(struct vault *v, struct hush_op *op)
+{
+    static settle_step *const steps[] = {settle_url, settle_names, settle_login, NULL},
+                              *const cert_steps[] = {settle_url, settle_names, NULL};
+    /* Certificate and key may come from the environment. */
+    const enum hush_status status =
+        settle_all(v, op, v->auth_method == VAULT_AUTH_CERT ? cert_steps : steps);
+
+    vault_options_release(v);
+    return status;
 }
 
 void vault_options_release(struct vault *v)

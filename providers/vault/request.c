@@ -151,6 +151,7 @@ static const struct status_row status_rows[] = {
     {404, "no handler for route", HUSH_NOT_FOUND, "nothing is mounted there (see mount and namespace)"},
     {404, "namespace not found", HUSH_NOT_FOUND,  "the server has no such namespace"},
     {404, "unsupported path", HUSH_NOT_FOUND,     "the engine has no such path (is engine right?)"},
+    {404, "for a versioned K/V", HUSH_CONFIG,     "the mount is KV v2: set kv = v2"},
     {404, NULL, HUSH_NOT_FOUND,                   "the server has nothing there, or hides it from our token"},
 
     {405, NULL, HUSH_UNSUPPORTED, "the engine cannot do that (is engine right?)"},

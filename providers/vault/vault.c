@@ -7,6 +7,11 @@
 
 #include <string.h>
 
+static enum hush_status vault_check(struct hush_provider *self, struct hush_op *op)
+{
+    return vault_options_check(HUSH_PROVIDER(struct vault, self), op);
+}
+
 static enum hush_status vault_open(struct hush_provider *self, struct hush_op *op)
 {
     struct vault *v = HUSH_PROVIDER(struct vault, self);
@@ -82,6 +87,7 @@ const struct hush_provider_ops hush_provider_vault = {
     .flags = HUSH_HAS_VERSIONS | HUSH_IS_MAP | HUSH_WATCH_IS_PARTIAL,
     .size = sizeof(struct vault),
     .options = vault_options,
+    .check = vault_check,
     .open = vault_open,
     .close = vault_close,
     .fetch = vault_fetch,

@@ -102,6 +102,8 @@ extern const struct hush_option vault_options[];
  * and key_path, which vault_options_release() frees.
  */
 enum hush_status vault_options_settle(struct vault *v, struct hush_op *op);
+/* What of this is certain without an environment; for the slot check. */
+enum hush_status vault_options_check(struct vault *v, struct hush_op *op);
 void vault_options_release(struct vault *v);
 
 /* -- path.c ------------------------------------------------------------------------------------ */

@@ -34,6 +34,7 @@ BROKEN = {
     "unknown type": ("[provider/e]\ntype = vlaut\n", 2, "unknown type", "env", "file"),
     "type in capitals": ("[provider/e]\ntype = ENV\n", 2, "unknown type"),
     "missing option": ("[provider/f]\ntype = file\n", 1, "'root' is missing"),
+    "options that need another": ("[provider/v]\ntype = vault\nauth_method = userpass\n", 1, "userpass_username"),
     "instance in capitals": ("[provider/Prod]\ntype = env\n", 1, "[provider/Prod]", "a-z"),
     "instance that begins with a dot": ("[provider/.x]\ntype = env\n", 1, "begins with a letter"),
     "instance with a slash": ("[provider/a/b]\ntype = env\n", 1, "instance's name"),

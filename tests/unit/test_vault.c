@@ -434,6 +434,35 @@ static void test_method_needs(void **state)
     expect_detail(f, "approle_role_id");
 }
 
+/* `hushfs check` knows no environment, and leaves nothing behind. */
+static void test_check(void **state)
+{
+    /* clang-format off */
+    static const struct { const char *option, *value; bool good; const char *detail; } rows[] = {
+        {"mount", "kv", true, NULL},
+        {"auth_method", "cert", true, NULL}, /* $VAULT_CLIENT_CERT may be set */
+        {"auth_method", "userpass", false, "userpass_username"},
+        {"mount", "a/../b", false, "mount"},
+        {"kube_auth_path", "a//b", false, "kube_auth_path"},
+        {"port", "70000", false, "port"},
+        {"host", "a/b", false, "host"},
+    };
+    /* clang-format on */
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        make(f);
+        set(f, rows[i].option, rows[i].value);
+        f->provider->env = NULL;
+        hush_op_init(&f->op, NULL, 0);
+        assert_int_equal(f->provider->ops->check(f->provider, &f->op),
+                         rows[i].good ? HUSH_OK : HUSH_CONFIG);
+        if (!rows[i].good)
+            expect_detail(f, rows[i].detail);
+        assert_null(vault(f)->base_url);
+    }
+}
+
 /* -- Requests ---------------------------------------------------------------------------------- */
 
 #define UI_MOUNT "GET /v1/sys/internal/ui/mounts/secret"
@@ -634,6 +663,26 @@ static void test_kv_versions(void **state)
     assert_string_equal(f->names, "3 2 ");
     assert_int_equal(f->provider->ops->versions(f->provider, &f->op, "none", emit, f),
                      HUSH_NOT_FOUND);
+}
+
+/* Nothing there, and nothing that it could be in, are told apart. */
+static void test_kv_no_mount(void **state)
+{
+    struct fixture *f = *state;
+
+    open_with(f, "kv", "secret");
+    answers(UI_MOUNT, 403, "{\"errors\":[\"preflight capability check returned 403\"]}");
+    answers("GET /v1/secret/app", 404,
+            "{\"errors\":[\"no handler for route \\\"secret/app\\\"\"]}");
+    assert_int_equal(fetch(f, "app"), HUSH_NOT_FOUND);
+    expect_detail(f, "nothing is mounted there");
+    answers("GET /v1/secret/app", 404, NOTHING);
+    assert_int_equal(fetch(f, "app"), HUSH_NOT_FOUND);
+    expect_detail(f, "no such secret");
+    set(f, "kv", "v1");
+    answers("GET /v1/secret?list=true", 404, IS_OTHER);
+    assert_int_equal(list(f, ""), HUSH_CONFIG);
+    expect_detail(f, "kv = v2");
 }
 
 /* -- Other engines ----------------------------------------------------------------------------- */
@@ -907,6 +956,7 @@ int main(void)
         TEST(test_names),
         TEST(test_files),
         TEST(test_method_needs),
+        TEST(test_check),
         TEST(test_headers),
         TEST(test_login_again),
         TEST(test_policy),
@@ -918,6 +968,7 @@ int main(void)
         TEST(test_kv_odd_names),
         TEST(test_kv_list),
         TEST(test_kv_versions),
+        TEST(test_kv_no_mount),
         TEST(test_engine_flags),
         TEST(test_database),
         TEST(test_lease_and_token),

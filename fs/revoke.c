@@ -30,6 +30,7 @@ struct revoking {
     struct lease *leases;
     size_t count, room;
     atomic_size_t next;
+    atomic_size_t ended; /* threads: said in a way that ThreadSanitizer knows, unlike the join */
 };
 
 static void add(struct revoking *r, const struct hush_snapshot *s)
@@ -89,6 +90,7 @@ static void *revoke_thread(void *arg)
 
     while ((i = atomic_fetch_add(&r->next, 1)) < r->count && hush_now_ns() < r->end_ns)
         revoke(r, &r->leases[i]);
+    atomic_fetch_add(&r->ended, 1);
     return NULL;
 }
 
@@ -98,7 +100,6 @@ static bool run(struct revoking *r)
     pthread_t threads[THREADS];
     size_t started = 0;
     struct timespec end;
-    bool all = true;
 
     while (started < THREADS && started < r->count &&
            pthread_create(&threads[started], NULL, revoke_thread, r) == 0)
@@ -106,8 +107,8 @@ static bool run(struct revoking *r)
     clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += HUSH_REVOKE_MS / 1000;
     for (size_t i = 0; i < started; i++)
-        all = pthread_clockjoin_np(threads[i], NULL, CLOCK_MONOTONIC, &end) == 0 && all;
-    return all;
+        (void)pthread_clockjoin_np(threads[i], NULL, CLOCK_MONOTONIC, &end);
+    return atomic_load(&r->ended) == started;
 }
 
 bool hush_lease_revoke_all(struct hush_fs *fs)

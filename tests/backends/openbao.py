@@ -172,7 +172,7 @@ class OpenBao(Server):
     def _audit_config(self):
         config = self.base / "audit.hcl"
         config.write_text(
-            f'audit "file" "main" {{\n  options = {{\n    file_path = "{self.audit_path}"\n    mode = "0600"\n  }}\n}}\n'
+            f'audit "file" "main" {{\n  options = {{\n    file_path = "audit.log"\n    mode = "0600"\n  }}\n}}\n'
         )
         return config
 

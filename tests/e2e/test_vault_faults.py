@@ -129,9 +129,9 @@ def evil_mount(module_vault):
     """Each answer has a secret of its own name: all good at first, read, and then as it is called."""
     token = canary()
     with evil.Evil() as server:
-        m = module_vault(None, token=token, options={"url": server.url, "mount": "kv", "kv": "v2", "ttl": "1"},
+        m = module_vault(None, token=token, options={"url": server.url, "mount": "kv", "kv": "v2", "ttl": "1", "concurrency": "40"},
                          mount_options={"deadline": str(DEADLINE)}, start=False)  # fmt: skip
-        m.instance("w", url=server.url, mount="kv", kv="v2", concurrency="16", neg_ttl="0")
+        m.instance("w", url=server.url, mount="kv", kv="v2", concurrency="40", neg_ttl="0")
         m.expect_log("v/|w/|instance=[vw]")
         m.start()
         for name in evil.ANSWERS:

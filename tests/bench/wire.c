@@ -79,11 +79,10 @@ static size_t http_exchange(struct bench_source *s, const char *more)
     const char *end = NULL;
     size_t have = 0, length;
 
-    service_ask(s, request,
-                snprintf(request, sizeof(request),
-                         "GET %.*s HTTP/1.1\r\nHost: localhost\r\n%s%s%s\r\n",
-                         (int)strcspn(s->path, " "), s->path, s->header, *s->header ? "\r\n" : "",
-                         more));
+    service_ask(
+        s, request,
+        snprintf(request, sizeof(request), "GET %.*s HTTP/1.1\r\nHost: localhost\r\n%s%s%s\r\n",
+                 (int)strcspn(s->path, " "), s->path, s->header, *s->header ? "\r\n" : "", more));
     while (end == NULL) {
         have = service_read(s, have);
         s->buffer[have] = '\0';

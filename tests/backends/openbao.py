@@ -13,7 +13,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import signal
 import ssl
 import threading
@@ -192,7 +191,7 @@ class OpenBao(Server):
 
     def stop(self):
         self.stop_server()
-        shutil.rmtree(self.base, ignore_errors=True)
+        self.remove()
 
 
 class Dev(OpenBao):

@@ -90,4 +90,4 @@ class Postgres(Server):
 
     def stop(self):
         super().stop()
-        shutil.rmtree(self.base, ignore_errors=True)
+        self.remove()

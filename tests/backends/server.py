@@ -5,6 +5,7 @@ ports that are free. It is ended by its pid; whoever it was started by ends firs
 import ctypes
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -121,6 +122,15 @@ class Server:
             self.process.wait(timeout=self.stop_seconds)
         except subprocess.TimeoutExpired:
             self.kill()
+
+    def remove(self):
+        """Its directory; the log is kept where HUSHFS_TEST_LOGS says."""
+        logs = os.environ.get("HUSHFS_TEST_LOGS")
+        if logs and self.log_path.exists():
+            os.makedirs(logs, exist_ok=True)
+            with open(f"{logs}/{self.name}.log", "ab") as out:
+                out.write(self.log_path.read_bytes())
+        shutil.rmtree(self.base, ignore_errors=True)
 
     def start(self):
         raise NotImplementedError

@@ -46,10 +46,9 @@ struct contract {
 };
 
 enum contract_fixture_flags {
-    CONTRACT_NUL = 1u << 0,      /* values may hold NUL */
-    CONTRACT_FOLDERS = 1u << 1,  /* names may have folders */
-    CONTRACT_FIELD = 1u << 2,    /* a secret is a map; the value is text, in its field "value" */
-    CONTRACT_NO_WATCH = 1u << 3, /* there is watch(), but not of what this fixture makes */
+    CONTRACT_NUL = 1u << 0,     /* values may hold NUL */
+    CONTRACT_FOLDERS = 1u << 1, /* names may have folders */
+    CONTRACT_FIELD = 1u << 2,   /* a secret is a map; the value is text, in its field "value" */
 };
 
 struct contract_fixture {

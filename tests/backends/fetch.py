@@ -24,7 +24,7 @@ def _pip(package, version, digest, into):
     """Download the one file that has the digest."""
     wanted = into / "wanted"
     wanted.write_text(f"{package}=={version} --hash=sha256:{digest}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--retries", "1", "--disable-pip-version-check", "--no-deps",
                "--only-binary", ":all:", "--require-hashes", "--dest", str(into), "-r", str(wanted)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600)
     if done.returncode != 0:

@@ -29,8 +29,8 @@ static const char *const vault_verify_names[] = {"default", "yes", "no",  "true"
     { name, HUSH_OPT_CHOICE, offsetof(struct vault, member), fallback, help, choices }
 
 const struct hush_option vault_options[] = {
-    VAULT_OPTION(url, URL, "", "the server, such as https://vault.example:8200; unset: host, port and "
-                 "protocol, if one of the first two is set, else $BAO_ADDR, $VAULT_ADDR, https://127.0.0.1:8200"),
+    VAULT_OPTION(url, URL, "", "the server; unset: host and port if there is one of them, else "
+                 "$BAO_ADDR, $VAULT_ADDR, port 8200 of 127.0.0.1 by https"),
     VAULT_OPTION(host, STRING, "", "instead of url: the server's name or address; unset: 127.0.0.1"),
     VAULT_OPTION(port, COUNT, "", "with host; unset: 8200"),
     VAULT_CHOICE("protocol", protocol, "https", "with host; http is for loopback hosts only", vault_protocols),
@@ -53,8 +53,8 @@ const struct hush_option vault_options[] = {
     VAULT_OPTION(approle_response_wrapping, BOOL, "no", "approle: the file holds a wrapping token, which is unwrapped once"),
     VAULT_OPTION(kube_auth_path, STRING, "kubernetes", "kubernetes: where it is mounted, below auth/"),
     VAULT_OPTION(kube_role, STRING, "", "kubernetes: the role to log in to"),
-    VAULT_OPTION(kube_api_token_file, SECRET_FILE, "/run/secrets/kubernetes.io/serviceaccount/token",
-                 "kubernetes: the service account's token"),
+    VAULT_OPTION(kube_api_token_file, SECRET_FILE, "", "kubernetes: the service account's token; in a pod "
+                 "/var/run/secrets/kubernetes.io/serviceaccount/token"),
     VAULT_OPTION(jwt_auth_path, STRING, "jwt", "jwt: where it is mounted, below auth/"),
     VAULT_OPTION(jwt_role, STRING, "", "jwt: the role to log in to; unset: the mount's default role"),
     VAULT_OPTION(jwt_file, SECRET_FILE, "", "jwt: a file that holds the token"),

@@ -140,11 +140,12 @@ static bool test_named(const struct test_provider *test, struct hush_op *op,
                        const struct hush_ref *ref, struct hush_value *value,
                        enum hush_status *status)
 {
-    cleanup_free char *name = NULL;
+    char name[HUSH_PATH_MAX + HUSH_VERSION_MAX + sizeof(".versions/")];
 
-    if (ref->version.text[0] == '\0' || strchr(ref->version.text, '/') != NULL ||
-        asprintf(&name, "%s.versions/%s", ref->path, ref->version.text) < 0 ||
-        !test_exists(test, name, ""))
+    if (ref->version.text[0] == '\0' || strchr(ref->version.text, '/') != NULL)
+        return false;
+    (void)snprintf(name, sizeof(name), "%s.versions/%s", ref->path, ref->version.text);
+    if (!test_exists(test, name, ""))
         return false;
     *status = test_read(test, op, name, &value->secret);
     value->meta.version = ref->version;

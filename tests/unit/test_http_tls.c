@@ -281,6 +281,7 @@ static bool set_hostile(void)
     static const char conf[] = "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\n"
                                "system_default = tls\n[tls]\nMaxProtocol = TLSv1.1\n";
     char keys[64], file[64];
+    bool written;
     FILE *f;
 
     (void)snprintf(hostile_dir, sizeof(hostile_dir), "/tmp/test_http_tls_XXXXXX");
@@ -289,8 +290,11 @@ static bool set_hostile(void)
     (void)snprintf(keys, sizeof(keys), "%s/keys", hostile_dir);
     (void)snprintf(file, sizeof(file), "%s/openssl.cnf", hostile_dir);
     f = fopen(file, "we");
-    return f != NULL && fputs(conf, f) >= 0 && fclose(f) == 0 &&
-           setenv("SSLKEYLOGFILE", keys, 1) == 0 && setenv("OPENSSL_CONF", file, 1) == 0 &&
+    if (f == NULL)
+        return false;
+    written = fputs(conf, f) >= 0;
+    return fclose(f) == 0 && written && setenv("SSLKEYLOGFILE", keys, 1) == 0 &&
+           setenv("OPENSSL_CONF", file, 1) == 0 &&
            setenv("https_proxy", "http://127.0.0.1:1", 1) == 0 &&
            setenv("http_proxy", "http://127.0.0.1:1", 1) == 0 &&
            setenv("ALL_PROXY", "http://127.0.0.1:1", 1) == 0;

@@ -17,6 +17,7 @@
 enum { ARENA_SIZE = 4 << 20, ROUTES = 12, NOW = 1795547322, NAMES_SIZE = 256 };
 
 #define POLICY "{\"errors\":[\"1 error occurred:\\n\\t* permission denied\\n\\n\"]}"
+#define BAD    "{\"errors\":[\"permission denied\"]}"
 
 /* -- A server ---------------------------------------------------------------------------------- */
 
@@ -24,6 +25,7 @@ struct route {
     const char *what; /* "GET /v1/secret/data/app"; NULL: none */
     int code;
     const char *body;
+    bool bad_token_first; /* the next call, and only that, is told that its token is unknown */
     unsigned calls;
     char sent[512];  /* the last body */
     char token[32];  /* "": none */
@@ -116,12 +118,13 @@ enum hush_status __wrap_hush_http_call(struct hush_http *http, struct hush_op *o
         (void)fprintf(stderr, "nobody expects %s\n", what);
         fixture->unexpected++;
     }
-    *out = (struct hush_http_answer){.code = r == NULL ? 403 : r->code};
-    out->body = hush_wipe_strdup(r == NULL ? POLICY : r->body);
+    *out = (struct hush_http_answer){.code = r == NULL || r->bad_token_first ? 403 : r->code};
+    out->body = hush_wipe_strdup(r == NULL ? POLICY : r->bad_token_first ? BAD : r->body);
     assert_non_null(out->body);
     out->size = strlen(out->body);
     if (r == NULL)
         return HUSH_OK;
+    r->bad_token_first = false;
     r->calls++;
     (void)snprintf(r->sent, sizeof(r->sent), "%.*s", (int)request->body_size,
                    request->body == NULL ? "" : (const char *)request->body);
@@ -473,7 +476,6 @@ static void test_check(void **state)
 #define APP_V2   "{\"data\":{\"data\":{\"p\":\"two\"}," VERSION "}}"
 #define APP_V1   "{\"data\":{\"p\":\"one\"},\"lease_duration\":2764800}"
 #define NOTHING  "{\"errors\":[]}"
-#define BAD      "{\"errors\":[\"permission denied\"]}"
 
 static void test_headers(void **state)
 {
@@ -507,6 +509,11 @@ static void test_login_again(void **state)
     assert_int_equal(calls(APP), 3);
     assert_string_equal(route(APP)->token, "t2");
     expect_detail(f, "does not know our token");
+    answers(APP, 200, APP_V2);
+    route(APP)->bad_token_first = true;
+    write_token(f, "t3");
+    assert_int_equal(fetch(f, "app"), HUSH_OK); /* without a word to the reader */
+    assert_string_equal(route(APP)->token, "t3");
 }
 
 static void test_policy(void **state)
@@ -790,6 +797,10 @@ static void test_renew(void **state)
     answers(RENEW, 503, "{\"errors\":[\"Vault is sealed\"]}");
     assert_int_equal(renew(f, "1:db/creds/app/x1", &meta), HUSH_UNAVAILABLE);
     answers(RENEW, 200, "{\"lease_id\":\"x\",\"renewable\":true,\"lease_duration\":0}");
+    assert_int_equal(renew(f, "1:db/creds/app/x1", &meta), HUSH_NOT_FOUND);
+    answers(RENEW, 200, "{\"lease_id\":\"x\",\"renewable\":true,\"lease_duration\":8}");
+    route(RENEW)->bad_token_first = true;
+    write_token(f, "t2"); /* the login ends on the way: so did the lease, whatever is said of it */
     assert_int_equal(renew(f, "1:db/creds/app/x1", &meta), HUSH_NOT_FOUND);
     assert_int_equal(meta.ttl_ms, 7000);
 }

@@ -336,6 +336,15 @@ static void test_kv1(void **state)
     assert_false(f->value.meta.dynamic);
 }
 
+static void test_ms(void **state)
+{
+    (void)state;
+    assert_int_equal(vault_ms(0), 0);
+    assert_int_equal(vault_ms(4294967), 4294967000);
+    assert_int_equal(vault_ms(4294968), UINT32_MAX);
+    assert_int_equal(vault_ms(UINT64_MAX), UINT32_MAX);
+}
+
 static void test_kv_gone(void **state)
 {
     /* clang-format off */
@@ -563,6 +572,7 @@ int main(void)
         TEST(test_kv2_null),
         TEST(test_kv2_malformed),
         TEST(test_kv1),
+        TEST(test_ms),
         TEST(test_kv_gone),
         TEST(test_versions),
         TEST(test_keys),

@@ -65,6 +65,21 @@ static void sweep(struct hush_fs *fs, uint64_t now_ns)
     sweep_item(fs, item, now_ns);
 }
 
+/* When to look again: a second is a large part of a short lease's last tenth. */
+static uint64_t sweep_after(const struct hush_fs *fs, uint64_t now_ns)
+{
+    uint64_t at_ns = now_ns + (uint64_t)SWEEP_MS * HUSH_NS_PER_MS;
+
+    for (const struct hush_item *item = fs->items; item != NULL; item = item->hh.next) {
+        const uint64_t due_ns =
+            item->current != NULL && item->current->record->dynamic ? hush_lease_next(item) : 0;
+
+        if (due_ns > now_ns && due_ns < at_ns)
+            at_ns = due_ns;
+    }
+    return at_ns;
+}
+
 static bool any_awaited(const struct hush_fs *fs)
 {
     for (const struct hush_item *item = fs->items; item != NULL; item = item->hh.next)
@@ -117,7 +132,7 @@ static void *timer_thread(void *arg)
         hush_rotate_expire(fs, now_ns);
         if (now_ns >= sweep_ns) {
             sweep(fs, now_ns);
-            sweep_ns = now_ns + (uint64_t)SWEEP_MS * HUSH_NS_PER_MS;
+            sweep_ns = sweep_after(fs, now_ns);
         }
         reloaded = fs->reload_count > 0 && reload_is_over(fs) && hush_rotate_idle(fs);
         pthread_mutex_unlock(&fs->lock);

@@ -236,7 +236,8 @@ static enum hush_status json_check(struct hush_op *op, const char *text, size_t 
     return HUSH_OK;
 }
 
-enum hush_status hush_json_load(struct hush_op *op, const char *text, size_t size, json_t **out)
+static enum hush_status json_load(struct hush_op *op, const char *text, size_t size, size_t flags,
+                                  json_t **out)
 {
     enum hush_status status = json_check(op, text, size);
     json_error_t error = {0};
@@ -244,11 +245,21 @@ enum hush_status hush_json_load(struct hush_op *op, const char *text, size_t siz
 
     if (status != HUSH_OK)
         return status;
-    object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    object = json_loadb(text, size, JSON_REJECT_DUPLICATES | flags, &error);
     if (object == NULL)
         return json_refuse(op, &error);
     *out = object;
     return HUSH_OK;
+}
+
+enum hush_status hush_json_load(struct hush_op *op, const char *text, size_t size, json_t **out)
+{
+    return json_load(op, text, size, 0, out);
+}
+
+enum hush_status hush_json_load_any(struct hush_op *op, const char *text, size_t size, json_t **out)
+{
+    return json_load(op, text, size, JSON_ALLOW_NUL, out);
 }
 
 enum hush_status hush_json_fields(struct hush_op *op, const struct hush_secret *text,
@@ -258,7 +269,7 @@ enum hush_status hush_json_fields(struct hush_op *op, const struct hush_secret *
     const size_t size = hush_secret_size(text);
     struct hush_value made = {0};
     json_t *object = NULL;
-    enum hush_status status = hush_json_load(op, bytes, size, &object);
+    enum hush_status status = hush_json_load_any(op, bytes, size, &object);
 
     if (status != HUSH_OK)
         return status;

@@ -12,9 +12,10 @@
 void hush_json_init(void);
 
 /*
- * Read text, a JSON object, into value's fields, in the object's order: strings are raw bytes (an
- * embedded NUL is refused by the format), other values compact JSON. value->secret and value->meta
- * are not touched. HUSH_PROTOCOL: not an object, with where it went wrong (never the text).
+ * Read text, a JSON object, into value's fields, in the object's order: strings are raw bytes (with
+ * any NUL in them; a name cannot have one), other values compact JSON. value->secret and
+ * value->meta are not touched. HUSH_PROTOCOL: not an object, with where it went wrong (never the
+ * text).
  */
 __attribute__((warn_unused_result)) enum hush_status
 hush_json_fields(struct hush_op *op, const struct hush_secret *text, struct hush_value *value);

@@ -15,4 +15,8 @@
 __attribute__((warn_unused_result)) enum hush_status
 hush_json_load(struct hush_op *op, const char *text, size_t size, json_t **out);
 
+/* The same of what may hold secrets that are not ours to judge: a string may have a NUL in it. */
+__attribute__((warn_unused_result)) enum hush_status
+hush_json_load_any(struct hush_op *op, const char *text, size_t size, json_t **out);
+
 #endif

@@ -144,7 +144,7 @@ enum hush_status hush_jtree_parse(struct hush_op *op, const char *text, size_t s
                                   struct hush_jtree **out)
 {
     json_t *json;
-    const enum hush_status status = hush_json_load(op, text, size, &json);
+    const enum hush_status status = hush_json_load_any(op, text, size, &json);
 
     if (status != HUSH_OK)
         return status;
@@ -182,7 +182,9 @@ const char *hush_jtree_string(const struct hush_jtree *node)
 {
     const json_t *json = hush_jtree_json(node);
 
-    return hush_jtree_digits(json) == NULL ? json_string_value(json) : NULL;
+    const char *text = hush_jtree_digits(json) == NULL ? json_string_value(json) : NULL;
+
+    return text != NULL && strlen(text) == json_string_length(json) ? text : NULL;
 }
 
 bool hush_jtree_is_true(const struct hush_jtree *node)

@@ -23,7 +23,7 @@ const struct hush_jtree *hush_jtree_member(const struct hush_jtree *node, const 
 const struct hush_jtree *hush_jtree_element(const struct hush_jtree *node, size_t i);
 size_t hush_jtree_count(const struct hush_jtree *node); /* members or elements; else 0 */
 
-const char *hush_jtree_string(const struct hush_jtree *node); /* NULL: not a string */
+const char *hush_jtree_string(const struct hush_jtree *node); /* NULL: no string, or NUL in it */
 bool hush_jtree_is_true(const struct hush_jtree *node);
 bool hush_jtree_is_null(const struct hush_jtree *node);   /* JSON's null; false for no node */
 bool hush_jtree_is_object(const struct hush_jtree *node); /* false for no node */

@@ -16,6 +16,13 @@ enum { TREE_TEXT_MAX = 64 << 20 };
 
 /* -- Compact JSON ------------------------------------------------------------------------------ */
 
+/* With every NUL in it. */
+static void text_string(struct hush_text *text, const char *key, const json_t *json)
+{
+    hush_json_raw(text, key, "");
+    hush_text_json_string(text, json_string_value(json), json_string_length(json));
+}
+
 /* Anything but an object or an array. */
 static void text_scalar(struct hush_text *text, const char *key, const json_t *json)
 {
@@ -24,7 +31,7 @@ static void text_scalar(struct hush_text *text, const char *key, const json_t *j
     if (digits != NULL)
         hush_json_raw(text, key, digits);
     else if (json_is_string(json))
-        hush_json_string(text, key, json_string_value(json)); /* no NUL in it: json.h */
+        text_string(text, key, json);
     else if (json_is_integer(json))
         hush_json_i64(text, key, json_integer_value(json));
     else if (json_is_boolean(json))
@@ -66,19 +73,24 @@ static enum hush_status tree_compact(struct hush_op *op, json_t *json, struct hu
 
 /* -- Secrets ----------------------------------------------------------------------------------- */
 
+static bool tree_is_string(const json_t *json)
+{
+    return json_is_string(json) && hush_jtree_digits(json) == NULL;
+}
+
 enum hush_status hush_jtree_secret(struct hush_op *op, const struct hush_jtree *node,
                                    struct hush_secret **out)
 {
-    const char *text = hush_jtree_string(node);
+    const json_t *json = hush_jtree_json(node);
 
-    if (text == NULL)
+    if (!tree_is_string(json))
         return hush_fail(op, HUSH_PROTOCOL, "no string where one should be");
-    return hush_secret_new(op, text, json_string_length(hush_jtree_json(node)), out);
+    return hush_secret_new(op, json_string_value(json), json_string_length(json), out);
 }
 
 static enum hush_status tree_field(struct hush_op *op, json_t *json, struct hush_secret **out)
 {
-    if (hush_jtree_string(hush_jtree_node(json)) != NULL)
+    if (tree_is_string(json))
         return hush_jtree_secret(op, hush_jtree_node(json), out);
     return tree_compact(op, json, out);
 }

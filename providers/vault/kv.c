@@ -95,6 +95,22 @@ static enum hush_status kv_is_other(struct vault *v, struct hush_op *op)
     return HUSH_OK;
 }
 
+/* v2 was asked, as configured, and has nothing: v1 never would. That is asked once, and told once
+ * it is known; who may not ask goes on with what is configured. */
+static enum hush_status kv_is_older(struct vault *v, struct hush_op *op)
+{
+    enum vault_kv asked;
+
+    if (v->kv != VAULT_KV_2)
+        return HUSH_OK;
+    if (atomic_load(&v->kv_found) == VAULT_KV_AUTO && kv_ask(v, op, &asked) == HUSH_OK &&
+        atomic_load(&v->kv_found) == VAULT_KV_AUTO)
+        atomic_store(&v->kv_found, VAULT_KV_2);
+    return atomic_load(&v->kv_found) == VAULT_KV_1
+               ? hush_fail(op, HUSH_CONFIG, "mount '%s' is KV v1: set kv = v1", v->mount)
+               : HUSH_OK;
+}
+
 /* -- fetch ------------------------------------------------------------------------------------- */
 
 /* As NAME#VERSION writes it; "" is the newest. False: no version of KV v2. */
@@ -160,12 +176,15 @@ static enum hush_status kv_fetch(struct vault *v, struct hush_op *op, const stru
         if (status != HUSH_OK)
             return status;
     }
-    if (answer.code == 404)
-        status = vault_kv_gone(op, &answer, ref->path);
-    else if (version == VAULT_KV_2)
+    if (answer.code == 404) {
+        status = kv_is_older(v, op);
+        if (status == HUSH_OK)
+            status = vault_kv_gone(op, &answer, ref->path);
+    } else if (version == VAULT_KV_2) {
         status = vault_kv2_value(op, &answer, out);
-    else
+    } else {
         status = vault_kv1_value(op, &answer, out);
+    }
     hush_http_answer_clear(&answer);
     return status;
 }

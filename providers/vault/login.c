@@ -241,7 +241,8 @@ static enum hush_status login_find_token(struct vault *v, struct hush_op *op,
     static const char *const names[] = {"BAO_TOKEN", "VAULT_TOKEN"};
     const struct hush_environ *env = v->base.env;
     const char *home = env == NULL ? NULL : hush_environ_get(env, "HOME");
-    char path[LOGIN_PATH_MAX];
+    char path[LOGIN_PATH_MAX], why[HUSH_DETAIL_MAX];
+    enum hush_status status;
 
     for (size_t i = 0; env != NULL && i < sizeof(names) / sizeof(names[0]); i++) {
         const char *token = hush_environ_get(env, names[i]);
@@ -251,7 +252,11 @@ static enum hush_status login_find_token(struct vault *v, struct hush_op *op,
     if (home == NULL || home[0] != '/' ||
         snprintf(path, sizeof(path), "%s/.vault-token", home) >= (int)sizeof(path))
         return hush_fail(op, HUSH_AUTH, "no token: set token_file, BAO_TOKEN or VAULT_TOKEN");
-    return hush_credential_read_own(&v->base, op, path, out);
+    status = hush_credential_read_own(&v->base, op, path, out);
+    if (status == HUSH_OK)
+        return status;
+    (void)snprintf(why, sizeof(why), "%s", op->detail);
+    return hush_fail(op, status, "no token: set token_file, BAO_TOKEN or VAULT_TOKEN; %s", why);
 }
 
 static enum hush_status login_read_token(struct vault *v, struct hush_op *op,

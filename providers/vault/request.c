@@ -132,6 +132,7 @@ static const struct status_row status_rows[] = {
     {400, "from non-versioned", HUSH_UNAVAILABLE,   "the server is still upgrading the mount to KV v2"},
     {400, "lease not found", HUSH_NOT_FOUND,        "the server has no such lease any more"},
     {400, "invalid lease", HUSH_NOT_FOUND,          "the server has no such lease any more"},
+    {400, "past the max TTL", HUSH_NOT_FOUND,       "the lease has reached its max_ttl"},
     {400, "lease expired", HUSH_NOT_FOUND,          "the lease has expired"},
     {400, "lease is not renewable", HUSH_NOT_FOUND, "the lease cannot be renewed"},
     {400, "unknown role", HUSH_NOT_FOUND,           "the engine has no such role"},

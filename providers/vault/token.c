@@ -203,8 +203,7 @@ static bool token_is_refused(const struct vault_token *t, struct hush_op *op,
     if (age_ns >= lasts_ns && !ahead)
         return false;
     hush_fail(op, HUSH_AUTH, "%s", t->refused_why);
-    if (age_ns < lasts_ns)
-        hush_op_retry_after(op, (uint32_t)((lasts_ns - age_ns - 1) / HUSH_NS_PER_MS + 1));
+    hush_op_retry_after(op, VAULT_CORRECTED_MS);
     return true;
 }
 
@@ -244,7 +243,7 @@ static enum hush_status token_attempt(struct vault *v, struct hush_op *op,
         token_take(v, op, attempt, &login, since_ns);
     } else if (status == HUSH_AUTH) {
         token_refuse(t, attempt->digest, op->detail);
-        hush_op_retry_after(op, VAULT_REFUSED_MS);
+        hush_op_retry_after(op, VAULT_CORRECTED_MS);
     }
     return status;
 }

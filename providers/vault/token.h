@@ -12,6 +12,8 @@
 enum {
     VAULT_SLICE_MS = 50,          /* how soon who waits sees that it is canceled */
     VAULT_REFUSED_MS = 60 * 1000, /* how long a refused login is not tried again */
+    VAULT_CORRECTED_MS =
+        1000, /* how soon its credential is looked at again, which may have been corrected */
     VAULT_AUTH_PATH_MAX = 512,
 };
 

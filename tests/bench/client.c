@@ -12,7 +12,7 @@
  *            list   opendir, readdir to the end, closedir
  *            first  as read, of WHERE/e0000, WHERE/e0001, …: each file once
  * WHERE      a path, http:PORT:/PATH (one connection), http-new:PORT:/PATH (one for each request),
- *            unix:SOCKET (see unixd.c)
+ *            unix:SOCKET (see unixd.c); after a /PATH, and a blank, a header may stand: NAME: VALUE
  *
  * One client (the default) tells latencies, several tell operations per second. With -k a slice
  * ends after so many operations instead. The order of the targets moves on by one each round.

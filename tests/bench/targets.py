@@ -169,12 +169,14 @@ class Hushfs(Target):
         self.path.mkdir()
         self.config, self.log = self.base.with_suffix(".conf"), self.base.with_suffix(".log")
         self.config.write_text(
-            f"[mount]\npath = {self.path}\nuser = {USER}\nopen = {self.mode}\n\n"
-            f"[provider/s]\ntype = file\nroot = {self.source}\nttl = 3600\n\n"
-            "[provider/e]\ntype = env\nprefix = HUSHFS_BENCH_\nttl = 3600\n"
+            f"[mount]\npath = {self.path}\nuser = {USER}\nopen = {self.mode}\n\n{self.sections()}"
         )
         self.config.chmod(0o600)
         self.mount()
+
+    def sections(self):
+        return (f"[provider/s]\ntype = file\nroot = {self.source}\nttl = 3600\n\n"
+                "[provider/e]\ntype = env\nprefix = HUSHFS_BENCH_\nttl = 3600\n")  # fmt: skip
 
     def mount(self):
         environment = {**os.environ, "HUSHFS_BENCH_WORD": "x" * 32}

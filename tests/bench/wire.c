@@ -79,9 +79,10 @@ static size_t http_exchange(struct bench_source *s, const char *more)
     const char *end = NULL;
     size_t have = 0, length;
 
-    service_ask(s, request,
-                snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n",
-                         s->path, more));
+    service_ask(
+        s, request,
+        snprintf(request, sizeof(request), "GET %.*s HTTP/1.1\r\nHost: localhost\r\n%s%s%s\r\n",
+                 (int)strcspn(s->path, " "), s->path, s->header, *s->header ? "\r\n" : "", more));
     while (end == NULL) {
         have = service_read(s, have);
         s->buffer[have] = '\0';
@@ -243,6 +244,8 @@ static void http_address(struct bench_source *s, const char *port_and_path)
         tool_die("'%s': PORT:/PATH is wanted", port_and_path);
     (void)snprintf(port, sizeof(port), "%.*s", (int)(colon - port_and_path), port_and_path);
     s->path = colon + 1;
+    s->header = s->path + strcspn(s->path, " ");
+    s->header += strspn(s->header, " ");
     s->address.in = (struct sockaddr_in){.sin_family = AF_INET,
                                          .sin_port = htons((uint16_t)tool_number(port)),
                                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -270,7 +273,7 @@ void bench_source_open(struct bench_source *s, const char *where)
 {
     const char *rest;
 
-    *s = (struct bench_source){.path = where, .fd = -1, .buffer = buffer_new()};
+    *s = (struct bench_source){.path = where, .header = "", .fd = -1, .buffer = buffer_new()};
     if (after(where, "http:", &rest)) {
         s->get = http_kept;
         http_address(s, rest);

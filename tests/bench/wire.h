@@ -15,6 +15,7 @@ enum { BENCH_BUFFER = 128 * 1024 };
 /* Used by one thread at a time. */
 struct bench_source {
     const char *path;                           /* of a file, or of the request */
+    const char *header;                         /* of the request; "": none */
     size_t (*get)(struct bench_source *source); /* of a service; NULL: a file */
     union {
         struct sockaddr any;

@@ -6,6 +6,7 @@
 #include "contract.h"
 
 #include "core/wipealloc.h"
+#include "shared/http.h"
 #include "shared/json.h"
 
 #include <stdio.h>
@@ -14,10 +15,7 @@
 #include <time.h>
 
 static const struct contract_fixture *const contract_fixtures[] = {
-    &contract_env,
-    &contract_file,
-    &contract_sealed,
-    &contract_test,
+    &contract_env, &contract_file, &contract_sealed, &contract_test, &contract_vault,
 };
 
 static const struct contract_check *const contract_tables[] = {
@@ -26,7 +24,12 @@ static const struct contract_check *const contract_tables[] = {
     contract_life_checks,
 };
 
-enum { CONTRACT_TESTS_MAX = 64, CONTRACT_NAME_MAX = 64 };
+enum {
+    CONTRACT_TESTS_MAX = 64,
+    CONTRACT_NAME_MAX = 64,
+    CONTRACT_AROUND = 64,  /* bytes of a map around its one field */
+    CONTRACT_SKIPPED = 77, /* exit status */
+};
 
 struct contract_case {
     const struct contract_fixture *fixture;
@@ -49,11 +52,13 @@ void contract_seeds(const struct contract_fixture *fixture,
 {
     static uint8_t binary[256], large[CONTRACT_LARGE + 1];
     const bool nul = (fixture->flags & CONTRACT_NUL) != 0;
+    const bool field = (fixture->flags & CONTRACT_FIELD) != 0;
+    const size_t bytes = field ? 128 : 256; /* of all; text is ASCII */
     const struct contract_seed seeds[] = {
         {.name = "alpha", .bytes = (const uint8_t *)"first value\n", .size = 12},
         {.name = "empty", .bytes = binary, .size = 0},
-        {.name = "binary", .bytes = nul ? binary : binary + 1, .size = nul ? 256 : 255},
-        {.name = "large", .bytes = large, .size = CONTRACT_LARGE},
+        {.name = "binary", .bytes = nul ? binary : binary + 1, .size = nul ? bytes : bytes - 1},
+        {.name = "large", .bytes = large, .size = CONTRACT_LARGE - (field ? CONTRACT_AROUND : 0)},
         {.name = "too-large", .bytes = large, .size = CONTRACT_LARGE + 1},
         {.name = "folder/inner", .bytes = (const uint8_t *)"deep", .size = 4, .folder = true},
         {.name = fixture->odd_name, .bytes = (const uint8_t *)"odd", .size = 3},
@@ -87,6 +92,15 @@ enum hush_status contract_fetch(struct contract *c, const char *name, struct hus
     return c->ops->fetch(c->provider, &op, &ref, &none, out);
 }
 
+const struct hush_secret *contract_bytes(const struct contract *c, const struct hush_value *value)
+{
+    if (!(c->fixture->flags & CONTRACT_FIELD))
+        return value->secret;
+    return value->field_count == 1 && strcmp(value->fields[0].name, "value") == 0
+               ? value->fields[0].value
+               : NULL;
+}
+
 void contract_expect(struct contract *c, const char *name, const void *bytes, size_t size)
 {
     struct hush_value value = {0};
@@ -94,8 +108,8 @@ void contract_expect(struct contract *c, const char *name, const void *bytes, si
     assert_int_equal(contract_fetch(c, name, &value), HUSH_OK);
     assert_false(value.unchanged);
     assert_non_null(value.secret);
-    assert_int_equal(hush_secret_size(value.secret), size);
-    assert_memory_equal(hush_secret_bytes(value.secret), bytes, size);
+    assert_int_equal(hush_secret_size(contract_bytes(c, &value)), size);
+    assert_memory_equal(hush_secret_bytes(contract_bytes(c, &value)), bytes, size);
     hush_value_clear(&value);
 }
 
@@ -106,6 +120,16 @@ bool contract_can_put(const struct contract_fixture *fixture, const struct hush_
 }
 
 /* -- One test ---------------------------------------------------------------------------------- */
+
+/* A login or a kept connection is no leak: what they take is there before the check. */
+static void contract_warm_up(struct contract *c)
+{
+    struct hush_value value = {0};
+
+    assert_int_equal(contract_fetch(c, "alpha", &value), HUSH_OK);
+    hush_value_clear(&value);
+    c->blocks = hush_arena_usage(c->arena).blocks;
+}
 
 static int contract_set_up(void **state)
 {
@@ -123,6 +147,7 @@ static int contract_set_up(void **state)
     c->provider = contract_new_provider(c);
     hush_op_init(&op, c->arena, CONTRACT_OP_MS);
     assert_int_equal(hush_provider_open(c->provider, &op), HUSH_OK);
+    contract_warm_up(c);
     *state = c;
     return 0;
 }
@@ -202,17 +227,25 @@ static bool contract_is_wanted(int argc, char **argv, const char *type)
 
 int main(int argc, char **argv)
 {
-    int failed = 0, ran = 0;
+    int failed = 0, ran = 0, skipped = 0;
 
     hush_json_init();
-    if (!hush_wipe_openssl_init())
+    if (!hush_wipe_openssl_init() || !hush_http_init())
         return 2;
     for (size_t i = 0; i < sizeof(contract_fixtures) / sizeof(contract_fixtures[0]); i++) {
         if (!contract_is_wanted(argc, argv, contract_fixtures[i]->type))
             continue;
+        if (contract_fixtures[i]->available != NULL && !contract_fixtures[i]->available()) {
+            (void)fprintf(stderr, "contract: %s: SKIPPED, no backend is running\n",
+                          contract_fixtures[i]->type);
+            skipped++;
+            continue;
+        }
         failed += contract_run_fixture(contract_fixtures[i]);
         ran++;
     }
+    if (ran == 0 && skipped > 0)
+        return CONTRACT_SKIPPED;
     if (ran == 0) {
         (void)fprintf(stderr, "contract: no fixture of that type\n");
         return 2;

@@ -40,18 +40,24 @@ struct contract {
     struct hush_arena *arena;
     struct hush_environ *env;
     struct hush_provider *provider;
-    char dir[64]; /* the fixture's, "" if it has none */
+    size_t blocks; /* of the arena, that the provider keeps between two calls (a token) */
+    char dir[64];  /* the fixture's, "" if it has none */
+    void *own;     /* the fixture's */
 };
 
 enum contract_fixture_flags {
     CONTRACT_NUL = 1u << 0,     /* values may hold NUL */
     CONTRACT_FOLDERS = 1u << 1, /* names may have folders */
+    CONTRACT_FIELD = 1u << 2,   /* a secret is a map; the value is text, in its field "value" */
 };
 
 struct contract_fixture {
     const char *type;
     unsigned flags;
     const char *odd_name; /* a name with bytes that only this backend allows */
+
+    /* Is there such a backend here? NULL: always. Its tests are skipped without. */
+    bool (*available)(void);
 
     /* Make the backend and set c->env; then options are set by configure(). Both assert. */
     void (*set_up)(struct contract *c);
@@ -72,7 +78,8 @@ struct contract_check {
     contract_applies_fn *applies;
 };
 
-extern const struct contract_fixture contract_env, contract_file, contract_sealed, contract_test;
+extern const struct contract_fixture contract_env, contract_file, contract_sealed, contract_test,
+    contract_vault;
 extern const struct contract_check contract_fetch_checks[], contract_list_checks[],
     contract_life_checks[]; /* each ends with a NULL name */
 
@@ -86,6 +93,8 @@ struct hush_provider *contract_new_provider(struct contract *c); /* configured, 
 enum hush_status contract_fetch(struct contract *c, const char *name, struct hush_value *out);
 void contract_expect(struct contract *c, const char *name, const void *bytes, size_t size);
 bool contract_can_put(const struct contract_fixture *fixture, const struct hush_provider_ops *ops);
+/* The value that was put there, which is the secret or a field of it. */
+const struct hush_secret *contract_bytes(const struct contract *c, const struct hush_value *value);
 void contract_sleep_ms(long ms);
 
 #endif

@@ -8,6 +8,8 @@ import threading
 import harness
 import pytest
 
+pytest_plugins = ["vault_fixtures"]
+
 
 @pytest.fixture
 def mount():

@@ -702,8 +702,8 @@ class Mounts:
     def __init__(self):
         self.all = []
 
-    def __call__(self, *args, start=True, core=False, **more):
-        mount = Mount(*args, **more)
+    def __call__(self, *args, start=True, core=False, kind=Mount, **more):
+        mount = kind(*args, **more)
         self.all.append(mount)
         return mount.start(core) if start else mount
 

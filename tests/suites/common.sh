@@ -9,6 +9,8 @@
 begin() { # SUITE
     suite=$1
     results=$logs/$suite.results
+    export HUSHFS_TEST_LOGS=$logs/$suite-backends # what real backends said
+    rm -rf "$HUSHFS_TEST_LOGS"
 }
 
 pass() { # NAME

@@ -25,7 +25,9 @@ run_ctest() { # PRESET KIND [PREFIX]
     pattern=$(tests_of "$preset" | awk -v kind="$kind" '$1 ~ "^" kind "$" { printf "%s%s", sep, $2; sep = "|" }')
     [ -n "$pattern" ] || { fail "$suite: ctest knows no test of kind $kind"; return; }
     rm -f "$junit"
-    ctest --test-dir "build/$preset" -R "^($pattern)\$" --output-on-failure --timeout 300 --output-junit "$junit" || true
+    # A real OpenBao for the contract of its provider; where there is none, that is skipped.
+    /usr/bin/python3 -B -m tests.backends with-openbao ctest --test-dir "build/$preset" -R "^($pattern)\$" \
+        --output-on-failure --timeout 300 --output-junit "$junit" || true
     if [ -s "$junit" ]; then results_of "$junit" "$prefix"; else fail "$suite: ctest wrote no results"; fi
 }
 

@@ -102,6 +102,29 @@ static void test_secret(void **state)
 
 /* -- Values ------------------------------------------------------------------------------------ */
 
+/* Of a secret it is a byte like any other; a text that we read ourselves has none. */
+static void test_nul(void **state)
+{
+    static const char text[] = "{\"a\":\"b\\u0000c\",\"d\":[\"\\u0000\"]}";
+    struct hush_value value = {0};
+    struct hush_secret *secret = NULL;
+    struct hush_jtree *root;
+    struct hush_op op;
+
+    (void)state;
+    root = parse(&op, text);
+    assert_null(hush_jtree_string(hush_jtree_member(root, "a")));
+    assert_int_equal(hush_jtree_secret(&op, hush_jtree_member(root, "a"), &secret), HUSH_OK);
+    assert_int_equal(hush_secret_size(secret), 3);
+    assert_memory_equal(hush_secret_bytes(secret), "b\0c", 3);
+    assert_int_equal(hush_jtree_value(&op, root, &value), HUSH_OK);
+    expect_secret(value.secret, text);
+    assert_true(hush_secret_equal(value.fields[0].value, secret));
+    hush_secret_unref(secret);
+    hush_value_clear(&value);
+    hush_jtree_free(root);
+}
+
 /* The object at "data" of {"data":text}; first: its first field. */
 static void expect_object(const char *text, const char *whole, const char *first)
 {
@@ -307,10 +330,15 @@ static void test_leaves_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reading),       cmocka_unit_test(test_secret),
-        cmocka_unit_test(test_values),        cmocka_unit_test(test_deepest),
-        cmocka_unit_test(test_no_value),      cmocka_unit_test(test_write),
-        cmocka_unit_test(test_write_refuses), cmocka_unit_test(test_leaves_nothing),
+        cmocka_unit_test(test_nul),
+        cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_secret),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_deepest),
+        cmocka_unit_test(test_no_value),
+        cmocka_unit_test(test_write),
+        cmocka_unit_test(test_write_refuses),
+        cmocka_unit_test(test_leaves_nothing),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

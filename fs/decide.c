@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * decide.c - what GETATTR, OPEN and OPENDIR are answered: HACKING.md's life of an open.
- * Called by gate.c alone, with fs->lock held: first when the request comes, and again when what it
- * waited for has an outcome (r->waited).
+ * decide.c - what GETATTR and OPEN are answered (OPENDIR: decide_dir.c): HACKING.md's life of an
+ * open. Called by gate.c alone, with fs->lock held: first when the request comes, and again when
+ * what it waited for has an outcome (r->waited).
  */
-#include "gate.h"
+#include "decide.h"
 
 #include "attr.h"
 #include "core/clock.h"
 #include "core/metrics.h"
 #include "dotfiles.h"
-#include "handle.h"
 #include "item.h"
 #include "snapshot.h"
 #include "tree.h"
@@ -28,7 +27,7 @@ static const double ATTR_LONG_S = 3600;
 /* How long one open(2) or stat(2) may take from its gate to its last request. */
 static const uint64_t PASS_NS = HUSH_NS_PER_S / 2;
 
-static enum hush_verdict say_error(struct hush_answer *a, int err)
+enum hush_verdict hush_say_error(struct hush_answer *a, int err)
 {
     a->say = HUSH_SAY_ERROR;
     a->err = err;
@@ -69,7 +68,7 @@ static enum hush_verdict say_again(struct hush_fs *fs, const struct hush_request
                                    struct hush_answer *a, const struct hush_item *item)
 {
     pass(fs, r, item, true);
-    return say_error(a, ESTALE);
+    return hush_say_error(a, ESTALE);
 }
 
 static enum hush_verdict wait_for(struct hush_fs *fs, struct hush_request *r,
@@ -96,7 +95,7 @@ static enum hush_verdict wait_for(struct hush_fs *fs, struct hush_request *r,
 }
 
 /* When it came, or now, if it has waited meanwhile. */
-static uint64_t now_of(const struct hush_request *r)
+uint64_t hush_request_now_ns(const struct hush_request *r)
 {
     return r->waited ? hush_now_ns() : r->came_ns;
 }
@@ -133,14 +132,10 @@ static enum hush_gate gate_of(struct hush_fs *fs, const struct hush_request *r,
     return hush_item_gate(item, now_ns, r->waited || passed(fs, r, item));
 }
 
-/*
- * The gate of item. True: r does not get through, or not yet, and *verdict is what to do; false: it
- * is open, item->current may be served.
- */
-static bool is_stopped(struct hush_fs *fs, struct hush_request *r, struct hush_answer *a,
-                       struct hush_item *item, enum hush_verdict *verdict)
+bool hush_is_stopped(struct hush_fs *fs, struct hush_request *r, struct hush_answer *a,
+                     struct hush_item *item, enum hush_verdict *verdict)
 {
-    switch (gate_of(fs, r, item, now_of(r))) {
+    switch (gate_of(fs, r, item, hush_request_now_ns(r))) {
     case HUSH_GATE_FRESH:
         return false;
     case HUSH_GATE_STALE:
@@ -150,12 +145,12 @@ static bool is_stopped(struct hush_fs *fs, struct hush_request *r, struct hush_a
     case HUSH_GATE_ASK:
         *verdict = wait_for(fs, r, item, r->resolve);
         if (*verdict == HUSH_ANSWER)
-            *verdict = say_error(a, ENOMEM);
+            *verdict = hush_say_error(a, ENOMEM);
         return true;
     case HUSH_GATE_FAIL:
         break;
     }
-    *verdict = say_error(a, failure(r, item));
+    *verdict = hush_say_error(a, failure(r, item));
     return true;
 }
 
@@ -185,7 +180,7 @@ static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r
 {
     struct hush_snapshot *s = node->snapshot;
     struct hush_item *item = s->item;
-    uint64_t now_ns = now_of(r);
+    uint64_t now_ns = hush_request_now_ns(r);
     bool asked = hush_gate_was_asked(fs, r->tid, r->ino) || r->waited;
     enum hush_verdict verdict;
     double timeout_s;
@@ -196,7 +191,7 @@ static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r
         return attr_superseded(fs, a, node);
     if (!asked)
         return say_attr(fs, a, node, hush_item_kernel_s(item, now_ns) + ATTR_MORE_S);
-    if (is_stopped(fs, r, a, item, &verdict)) {
+    if (hush_is_stopped(fs, r, a, item, &verdict)) {
         if (verdict == HUSH_PARK) /* for the second look, or the next worker's */
             hush_gate_asked(fs, r->tid, r->ino);
         return verdict;
@@ -215,28 +210,47 @@ static enum hush_verdict attr_pending(struct hush_fs *fs, struct hush_request *r
     struct hush_item *item = hush_item_get(fs, node->path, false);
     enum hush_verdict verdict;
 
+    if (hush_item_is_lazy(node))
+        return say_attr(fs, a, node, 0);
     if (item == NULL)
-        return say_error(a, ENOMEM);
-    if (is_stopped(fs, r, a, item, &verdict))
+        return hush_say_error(a, ENOMEM);
+    if (hush_is_stopped(fs, r, a, item, &verdict))
         return verdict;
     return say_again(fs, r, a, item);
+}
+
+/* The secret that a name stands below, if it was walked into without a fetch; else NULL. */
+static struct hush_item *lazy_parent(struct hush_fs *fs, const struct hush_node *node)
+{
+    const char *slash = strrchr(node->path, '/');
+    const struct hush_node *pending;
+    char path[PATH_MAX];
+
+    if (slash == NULL)
+        return NULL;
+    (void)snprintf(path, sizeof(path), "%.*s", (int)(slash - node->path), node->path);
+    pending = hush_tree_path_find(fs, path, HUSH_NODE_PENDING, true);
+    return pending != NULL && hush_item_is_lazy(pending) ? hush_item_get(fs, path, false) : NULL;
 }
 
 /* Shown as a directory, since nobody knew: now it is settled. */
 static enum hush_verdict attr_guess(struct hush_fs *fs, struct hush_request *r,
                                     struct hush_answer *a, struct hush_node *node)
 {
-    struct hush_item *item = hush_item_get(fs, node->path, false);
+    struct hush_item *item = lazy_parent(fs, node);
     enum hush_verdict verdict;
 
+    if (item != NULL)
+        return hush_is_stopped(fs, r, a, item, &verdict) ? verdict : say_again(fs, r, a, item);
+    item = hush_item_get(fs, node->path, false);
     if (item == NULL)
-        return say_error(a, ENOMEM);
+        return hush_say_error(a, ENOMEM);
     if ((item->kinds & HUSH_IS_FOLDER) != 0) {
         node = hush_tree_path_node(fs, node->instance, node->path, HUSH_NODE_DIR, false);
         return say_attr(fs, a, node, ATTR_LONG_S);
     }
     r->resolve = true;
-    if (is_stopped(fs, r, a, item, &verdict)) {
+    if (hush_is_stopped(fs, r, a, item, &verdict)) {
         if (verdict == HUSH_ANSWER && (item->kinds & HUSH_MAY_BE_FOLDER) != 0)
             return say_attr(fs, a, node, 0); /* the walk goes on; OPENDIR says why it ends */
         return verdict;
@@ -250,7 +264,7 @@ static enum hush_verdict decide_attr(struct hush_fs *fs, struct hush_request *r,
     struct hush_node *node = hush_tree_find(fs, r->ino);
 
     if (node == NULL)
-        return say_error(a, ESTALE);
+        return hush_say_error(a, ESTALE);
     switch (node->kind) {
     case HUSH_NODE_FILE:
     case HUSH_NODE_VERSION:
@@ -277,7 +291,7 @@ static enum hush_verdict say_open(struct hush_fs *fs, const struct hush_request 
     struct hush_snapshot *s = node->snapshot;
 
     if (s == NULL)
-        return say_error(a, ESTALE);
+        return hush_say_error(a, ESTALE);
 
     p->item = p->told = p->told_item = 0;
     a->say = HUSH_SAY_OPEN;
@@ -290,8 +304,8 @@ static enum hush_verdict say_open(struct hush_fs *fs, const struct hush_request 
     return HUSH_ANSWER;
 }
 
-static enum hush_verdict say_superseded(struct hush_fs *fs, const struct hush_request *r,
-                                        struct hush_answer *a, const struct hush_item *item)
+enum hush_verdict hush_say_superseded(struct hush_fs *fs, const struct hush_request *r,
+                                      struct hush_answer *a, const struct hush_item *item)
 {
     struct hush_pass *p = hush_gate_pass(fs, r->tid);
 
@@ -317,7 +331,7 @@ static enum hush_verdict open_superseded(struct hush_fs *fs, const struct hush_r
         return say_open(fs, r, a, now, true);
     if (node->kind == HUSH_NODE_FILE && p->told_item == item->id)
         return say_open(fs, r, a, node, false);
-    return say_superseded(fs, r, a, item);
+    return hush_say_superseded(fs, r, a, item);
 }
 
 static enum hush_verdict open_secret(struct hush_fs *fs, struct hush_request *r,
@@ -330,8 +344,8 @@ static enum hush_verdict open_secret(struct hush_fs *fs, struct hush_request *r,
         return say_open(fs, r, a, node, false); /* a field: the directory was the gate */
     item = node->snapshot != NULL ? node->snapshot->item : hush_item_get(fs, node->path, false);
     if (item == NULL)
-        return say_error(a, ENOMEM);
-    if (is_stopped(fs, r, a, item, &verdict))
+        return hush_say_error(a, ENOMEM);
+    if (hush_is_stopped(fs, r, a, item, &verdict))
         return verdict;
     if (node->snapshot != NULL && node->snapshot == item->current)
         return say_open(fs, r, a, node, false);
@@ -344,117 +358,17 @@ static enum hush_verdict decide_open(struct hush_fs *fs, struct hush_request *r,
     struct hush_node *node = hush_tree_find(fs, r->ino);
 
     if (node == NULL)
-        return say_error(a, ESTALE);
+        return hush_say_error(a, ESTALE);
     if ((r->flags & O_ACCMODE) == O_WRONLY || (r->flags & O_ACCMODE) == O_RDWR)
-        return say_error(a, EROFS);
+        return hush_say_error(a, EROFS);
     if (node->kind == HUSH_NODE_FILE || (node->kind == HUSH_NODE_PENDING && !node->directory))
         return open_secret(fs, r, a, node);
     if (node->kind != HUSH_NODE_CONTROL)
-        return say_error(a, EISDIR);
+        return hush_say_error(a, EISDIR);
     a->say = HUSH_SAY_OPEN;
     a->direct_io = true;
     a->handle = hush_dot_open(fs, r->ino);
     return HUSH_ANSWER;
-}
-
-/* -- OPENDIR ----------------------------------------------------------------------------------- */
-
-static enum hush_verdict say_opendir(struct hush_fs *fs, struct hush_answer *a,
-                                     struct hush_node *node)
-{
-    a->say = HUSH_SAY_OPEN;
-    a->cache_dir = true;
-    a->keep_cache = node->told_generation == node->listing->generation;
-    node->told_generation = node->listing->generation;
-    a->handle = hush_handle_listing(fs, node->listing);
-    return HUSH_ANSWER;
-}
-
-static enum hush_verdict opendir_failed(const struct hush_request *r, struct hush_answer *a,
-                                        const struct hush_node *node)
-{
-    enum hush_status status = node->list_status;
-
-    if (r->waited && r->outcome != HUSH_OK)
-        status = r->outcome;
-    return say_error(a, status != HUSH_OK ? hush_status_errno(status) : EIO);
-}
-
-/* A listing is shown while it is younger than the ttl (past neg_ttl it is made again meanwhile),
- * and longer if the backend cannot say more: names are no secrets. */
-static enum hush_verdict opendir_folder(struct hush_fs *fs, struct hush_request *r,
-                                        struct hush_answer *a, struct hush_node *node)
-{
-    uint64_t now_ns = now_of(r), age_ns = now_ns - node->listed_ns;
-    struct hush_settings settings;
-    bool may_ask = now_ns >= node->list_retry_ns && !r->waited;
-
-    hush_config_settings(fs->config, node->instance->config, node->path, &settings);
-    if (node->listed_ns == 0)
-        age_ns = UINT64_MAX;
-    if (node->listing != NULL &&
-        (!may_ask || age_ns <= (uint64_t)settings.ttl_ms * HUSH_NS_PER_MS)) {
-        if (may_ask && age_ns > (uint64_t)settings.neg_ttl_ms * HUSH_NS_PER_MS &&
-            !node->instance->watching)
-            (void)hush_work_list(fs, node);
-        return say_opendir(fs, a, node);
-    }
-    if (!may_ask)
-        return opendir_failed(r, a, node);
-    if (r->id == 0)
-        return HUSH_PARK;
-    if (!hush_work_list(fs, node))
-        return say_error(a, ENOMEM);
-    hush_gate_wait_dir(fs, r, node);
-    return HUSH_PARK;
-}
-
-static enum hush_verdict opendir_version(struct hush_fs *fs, const struct hush_request *r,
-                                         struct hush_answer *a, struct hush_node *node)
-{
-    a->say = HUSH_SAY_OPEN;
-    a->cache_dir = a->keep_cache = true; /* a version's names never change */
-    a->handle = node->ino;
-    if (hush_session_apply_once(fs->session, r->unique))
-        node->snapshot->record->nopen++;
-    return HUSH_ANSWER;
-}
-
-/* A name that may be a folder for all we know: `cat` of one that is not there comes here, too. */
-static enum hush_verdict opendir_guess(struct hush_fs *fs, struct hush_answer *a,
-                                       const struct hush_node *node)
-{
-    const struct hush_item *item = hush_item_find(fs, node->path);
-
-    if (item == NULL || (item->kinds & HUSH_MAY_BE_FOLDER) == 0)
-        return say_error(a, ESTALE);
-    return say_error(a, hush_status_errno(item->opendir));
-}
-
-static enum hush_verdict decide_opendir(struct hush_fs *fs, struct hush_request *r,
-                                        struct hush_answer *a)
-{
-    struct hush_node *node = hush_tree_find(fs, r->ino);
-
-    if (node == NULL)
-        return say_error(a, ESTALE);
-    switch (node->kind) {
-    case HUSH_NODE_DIR:
-        return opendir_folder(fs, r, a, node);
-    case HUSH_NODE_ROOT:
-        return say_opendir(fs, a, node);
-    case HUSH_NODE_VERSION:
-        return opendir_version(fs, r, a, node);
-    case HUSH_NODE_CONTROL:
-        a->say = HUSH_SAY_OPEN;
-        return HUSH_ANSWER;
-    case HUSH_NODE_GUESS:
-        return opendir_guess(fs, a, node);
-    case HUSH_NODE_PENDING:
-    case HUSH_NODE_FILE:
-        break;
-    }
-    return say_error(a, ESTALE); /* not settled: GETATTR comes first on a path walk */
 }
 
 /* -- Refresh ----------------------------------------------------------------------------------- */
@@ -484,7 +398,7 @@ enum hush_verdict hush_decide(struct hush_fs *fs, struct hush_request *r, struct
                                               struct hush_answer *) = {
         [HUSH_REQ_GETATTR] = decide_attr,
         [HUSH_REQ_OPEN] = decide_open,
-        [HUSH_REQ_OPENDIR] = decide_opendir,
+        [HUSH_REQ_OPENDIR] = hush_decide_opendir,
         [HUSH_REQ_REFRESH] = decide_refresh,
     };
 

@@ -139,8 +139,9 @@ struct hush_node {
     const char *name;               /* FILE in a VERSION: as shown; borrowed from the snapshot */
     struct hush_snapshot *snapshot; /* FILE, VERSION */
     struct hush_instance *instance; /* path nodes */
-    char *path;                     /* path nodes: as shown; owned */
-    hush_block block;               /* path nodes: their record */
+    uint64_t bound;   /* PENDING: sequence of the version that is shown through it; 0: none yet */
+    char *path;       /* path nodes: as shown; owned */
+    hush_block block; /* path nodes: their record */
     struct hush_node_record *record;
     struct hush_listing *listing; /* DIR: NULL: never listed */
     hush_block listing_block;

@@ -133,6 +133,24 @@ enum hush_gate hush_item_gate(const struct hush_item *item, uint64_t now_ns, boo
     return HUSH_GATE_FAIL;
 }
 
+bool hush_item_is_lazy(const struct hush_node *pending)
+{
+    return pending->kind == HUSH_NODE_PENDING && pending->directory && pending->instance != NULL &&
+           (pending->instance->provider->flags & HUSH_ONE_SECRET_PER_READ) != 0;
+}
+
+struct hush_node *hush_item_shown_by(struct hush_fs *fs, struct hush_node *pending)
+{
+    const struct hush_item *item = hush_item_find(fs, pending->path);
+
+    if (item == NULL || item->current == NULL || !item->current->directory)
+        return NULL;
+    if (pending->bound == 0)
+        pending->bound = item->current->record->sequence;
+    return pending->bound == item->current->record->sequence ? hush_snapshot_top(item->current)
+                                                             : NULL;
+}
+
 bool hush_item_absent(const struct hush_item *item, uint64_t now_ns)
 {
     return item->kinds == 0 && item->status == HUSH_NOT_FOUND && now_ns < item->retry_ns;

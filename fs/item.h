@@ -29,6 +29,15 @@ void hush_item_put(struct hush_fs *fs, struct hush_item *item, uint64_t now_ns);
 /* waited: the backend was asked just now, for this very caller; outcome is what came of it. */
 enum hush_gate hush_item_gate(const struct hush_item *item, uint64_t now_ns, bool waited);
 
+/*
+ * A PENDING directory that is walked into without a fetch: each fetch makes a credential, and a
+ * stat, an ls -l or a cd must make none. The gate is then what is in it, and its OPENDIR.
+ */
+bool hush_item_is_lazy(const struct hush_node *pending);
+/* The VERSION that a PENDING directory, which somebody stands in, shows: the first that came, since
+ * one directory never shows two. NULL: none yet, or another one is current by now. */
+struct hush_node *hush_item_shown_by(struct hush_fs *fs, struct hush_node *pending);
+
 /* Known not to exist, remembered until retry_ns. */
 bool hush_item_absent(const struct hush_item *item, uint64_t now_ns);
 

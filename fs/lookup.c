@@ -131,6 +131,23 @@ static int look_field(struct look *l, struct hush_node *version, const char *nam
     return node != NULL ? say(l, node, LONG_S) : ENOENT;
 }
 
+/* Below a secret that nobody has read: what is in it is the gate, as a guess. */
+static int look_pending(struct look *l, struct hush_node *dir, const char *name)
+{
+    struct hush_node *version = hush_item_is_lazy(dir) ? hush_item_shown_by(l->fs, dir) : NULL;
+    const struct hush_item *item = hush_item_find(l->fs, dir->path);
+    char path[PATH_MAX];
+
+    if (version != NULL)
+        return look_field(l, version, name);
+    if (!hush_item_is_lazy(dir) || (item != NULL && item->current != NULL))
+        return ESTALE; /* it is another node by now */
+    if (strlen(name) > HUSH_NAME_MAX ||
+        snprintf(path, sizeof(path), "%s/%s", dir->path, name) >= (int)sizeof(path))
+        return ENAMETOOLONG;
+    return say_ask(l, hush_tree_path_node(l->fs, dir->instance, path, HUSH_NODE_GUESS, false));
+}
+
 /* The mover's name for a version that is to be shown. It is gone as soon as it was asked for. */
 static int look_staged(struct look *l, const char *name)
 {
@@ -162,7 +179,7 @@ int hush_lookup(struct hush_fs *fs, struct hush_node *parent, const char *name, 
     else if (parent->ino == HUSH_INO_CONTROL)
         err = (l.found = hush_dot_lookup(fs, name)) != NULL ? say(&l, l.found, 0) : ENOENT;
     else if (parent->kind == HUSH_NODE_PENDING && parent->directory)
-        err = ESTALE; /* its GETATTR has made it another node meanwhile */
+        err = look_pending(&l, parent, name);
     *found = l.found;
     return err;
 }

@@ -115,6 +115,8 @@ static int fill_directory(struct hush_fs *fs, struct fill *f, uint64_t ino, uint
     struct hush_listing *l = NULL;
     size_t first = offset > DOTS ? (size_t)offset - DOTS : 0;
 
+    if (dir != NULL && hush_item_is_lazy(dir))
+        dir = hush_item_shown_by(fs, dir);
     if (dir == NULL)
         return ESTALE;
     if (dir->kind == HUSH_NODE_DIR || dir->kind == HUSH_NODE_ROOT)

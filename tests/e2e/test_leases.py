@@ -4,7 +4,10 @@ replaced before they end, handed from worker to worker, given back when the moun
 
 import os
 import signal
+import stat
+import subprocess
 import threading
+from contextlib import closing
 
 import harness
 from harness import Inotify, wait_for
@@ -50,6 +53,84 @@ def test_one_credential_for_all(mount, open_mode):
     assert (row["dynamic"], row["lease"], row["renewable"]) == (True, "db@1", True)
     assert 0 < row["next_ms"] < row["expires_ms"] <= 600_000
     assert "lease db@1, renewed in" in m.command("status", m.path).stdout
+
+
+def lazy_mount(mount, **more):
+    """Where the backend says of itself that each read makes a credential; s/db is a directory."""
+    m = mount(files={"db": b"cred"}, provider="test", start=False, options={"as": "directory"}, **more)
+    m.set(".once")
+    m.set("db.dynamic")
+    m.set("db.ttl", "600000")
+    m.start()
+    assert os.listdir(m.path / "s") == ["db"]
+    return m
+
+
+def shell(m, script):
+    done = subprocess.run(["bash", "-c", script], cwd=m.path / "s", capture_output=True, text=True, timeout=20)
+    return done.stdout + done.stderr
+
+
+def test_a_look_makes_no_credential(mount, open_mode):
+    m = lazy_mount(mount, mount_options={"open": open_mode})
+    for _ in range(3):
+        assert stat.S_ISDIR(os.stat(m / "db").st_mode)
+    assert "db" in shell(m, "ls -la && test -d db && find . -maxdepth 1 -newer / >/dev/null; cd db")
+    assert m.calls("fetch") == []
+
+
+def test_what_is_in_it_is_the_gate(mount, open_mode):
+    m = lazy_mount(mount, mount_options={"open": open_mode})
+    m.set("db.delay", "300")
+    seen, go = [], threading.Barrier(51)
+
+    def one(i):
+        go.wait()
+        if i % 2:
+            assert os.listdir(m / "db") == [".value"]
+        seen.append(harness.read(m / "db/.value"))
+
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(50)]
+    for thread in threads:
+        thread.start()
+    go.wait()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 50 and len(set(seen)) == 1, set(seen)
+    assert harness.outcome(lambda: os.stat(m / "db/none")) == "ENOENT"
+    assert m.calls("fetch") == ["fetch db"]
+
+
+def test_who_stands_in_it_sees_one_version(mount, open_mode):
+    m = lazy_mount(mount, mount_options={"open": open_mode})
+    inside = subprocess.Popen(["bash"], cwd=m / "db", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def say(command):
+        inside.stdin.write(f"echo $({command} 2>&1)\n")
+        inside.stdin.flush()
+        return inside.stdout.readline().strip()
+
+    with closing(inside.stdin):
+        assert m.calls("fetch") == []
+        first = say("cat .value")
+        assert first.startswith("cred")
+        assert say("ls -A") == ".value"
+        assert say("cat .value") == first
+        assert m.calls("fetch") == ["fetch db"]
+        m.command("refresh", m / "db")
+        second = harness.read(m / "db/.value").decode()
+        assert second.startswith("cred") and second != first
+        assert say("cat .value") in (first, "cat: .value: Stale file handle")
+    assert inside.wait(5) == 0
+
+
+def test_a_failure_shows_inside(mount, open_mode):
+    m = lazy_mount(mount, mount_options={"open": open_mode})
+    m.set("db.error", "DENIED")
+    m.expect_log("db")
+    assert stat.S_ISDIR(os.stat(m / "db").st_mode)
+    assert harness.outcome(lambda: harness.read(m / "db/.value")) == "EACCES"
+    assert harness.outcome(lambda: os.listdir(m / "db")) == "EACCES"
 
 
 def test_renewed_by_its_lease(mount):

@@ -93,6 +93,18 @@ def test_listing_makes_no_credential(credentials, database):
     assert not made
 
 
+def test_stat_makes_no_credential(credentials, database):
+    """`ls -l` of the engine would make a user for every role."""
+    m, role = credentials("1h", "2h")
+    count = Counter(database)
+    assert role in os.listdir(m.path / "v")
+    os.stat(m / role)
+    assert count(f"database/creds/{role}") == 0
+    user = read(m / f"{role}/username")
+    assert pair(m, role)[0].encode() == user
+    assert count(f"database/creds/{role}") == 1
+
+
 def test_a_lease_is_renewed(credentials, database, pg):
     """The same user for longer than the lease, though nobody reads: who did still uses it."""
     m, role = credentials("4s", "1h")

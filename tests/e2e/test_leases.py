@@ -186,9 +186,12 @@ def test_takeover_keeps_it_and_the_end_revokes_it(mount):
     assert os.pread(held, 100, 0) == b"cred1"
     m.umount(lazy=True)
     assert not m.calls("revoke")
-    os.close(held)  # the superseded one goes with its last reader, and ends by itself
+    os.close(held)
     wait_for(lambda: not m.processes(), 10, "the end")
-    assert sorted(m.calls("revoke")) == sorted(["revoke other@2", f"revoke {current}"])
+    revoked = m.calls("revoke")
+    # The superseded one ends by itself, unless the mount goes before the kernel has told of the close.
+    assert set(revoked) - {"revoke db@1"} == {"revoke other@2", f"revoke {current}"}
+    assert len(revoked) == len(set(revoked))
 
 
 def test_the_end_of_the_keeper_revokes_and_waits(mount):

@@ -234,6 +234,7 @@ struct hush_fs {
     fuse_req_t reloads[HUSH_RELOADS]; /* who asked for a reload, answered by the timer */
     size_t reload_count;
     pthread_cond_t timer; /* something earlier to wait for, or stopping */
+    uint64_t rest_ns;     /* the timer sleeps until then; 0: it is awake */
     pthread_t timer_thread;
     int mover_fd;
     pthread_cond_t moves;

@@ -118,6 +118,25 @@ static void test_deadline(void **state)
     assert_string_equal(kernel_cat(k, TID, "s/db"), "one");
 }
 
+/* Also one that is sooner than the timer would look by itself. */
+static void test_short_deadline(void **state)
+{
+    struct kernel *k = *state;
+    uint64_t stat;
+
+    k->mount = "deadline = 200ms\n";
+    backend_put(k, "s/db", "one");
+    hang(k, "s/db");
+    kernel_start(k, CONFIG_S "timeout = 10\n");
+    stat = kernel_send_stat(k, TID, "s/db");
+    backend_await(k, "s", "fetch db", 1);
+    kernel_advance_ms(k, 200);
+    (void)usleep(600000); /* it looks once a second */
+    assert_true(kernel_answered(k, stat));
+    assert_int_equal(kernel_wait(k, stat)->error, ETIMEDOUT);
+    let_go(k, "s/db");
+}
+
 /* At the deadline a value past its ttl does, if there is one. */
 static void test_deadline_with_a_value(void **state)
 {
@@ -281,6 +300,7 @@ int main(void)
         KERNEL_TEST(test_others_go_on),
         KERNEL_TEST(test_concurrency),
         KERNEL_TEST(test_deadline),
+        KERNEL_TEST(test_short_deadline),
         KERNEL_TEST(test_deadline_with_a_value),
         KERNEL_TEST(test_deadline_is_remembered),
         KERNEL_TEST(test_interrupt),

@@ -44,7 +44,7 @@ struct hush_instance {
     struct hush_provider *provider;
     struct hush_node *node;
     struct hush_fs *fs;
-    pthread_cond_t work; /* queue is not empty, or stopping */
+    struct hush_sleeper *sleepers; /* threads without work: see pool.c */
     struct hush_job *queue;
     pthread_t *threads;
     size_t thread_count;

@@ -44,7 +44,7 @@ struct hush_instance {
     struct hush_provider *provider;
     struct hush_node *node;
     struct hush_fs *fs;
-    pthread_cond_t work; /* queue is not empty, or stopping */
+    struct hush_sleeper *sleepers; /* threads without work: see pool.c */
     struct hush_job *queue;
     pthread_t *threads;
     size_t thread_count;
@@ -235,6 +235,7 @@ struct hush_fs {
     fuse_req_t reloads[HUSH_RELOADS]; /* who asked for a reload, answered by the timer */
     size_t reload_count;
     pthread_cond_t timer; /* something earlier to wait for, or stopping */
+    uint64_t rest_ns;     /* the timer sleeps until then; 0: it is awake */
     pthread_t timer_thread;
     int mover_fd;
     pthread_cond_t moves;

@@ -57,7 +57,7 @@ static void park(struct hush_fs *fs, struct hush_request *r)
 {
     r->linked = true;
     DL_APPEND2(fs->parked, r, older, newer);
-    if (fs->parked == r)
+    if (r->deadline_ns < fs->rest_ns) /* else it looks again in time by itself */
         pthread_cond_signal(&fs->timer);
 }
 

@@ -22,6 +22,9 @@ struct hush_job {
 /* Queue a job of instance. With fs->lock held. NULL: no memory. */
 struct hush_job *hush_job_new(struct hush_instance *instance, unsigned flags);
 
+/* A job was queued: one thread of instance's pool that has none is woken. With fs->lock held. */
+void hush_pool_wake(struct hush_instance *instance);
+
 /* Carry job (taken from its queue) out and free it. With fs->lock held, which it lets go for the
  * call. */
 void hush_job_run(struct hush_fs *fs, struct hush_job *job);

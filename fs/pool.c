@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pool.c - the threads that run jobs: as many for an instance as it may make calls at once. See
- * work.h; called by serve.c. */
+/*
+ * pool.c - the threads that run jobs: as many for an instance as it may make calls at once. See
+ * work.h; called by serve.c. Work goes to the one that fell asleep last: what it used is still in
+ * the CPU's caches, and its heap is the one that grew.
+ */
 #include "core/clock.h"
 #include "gate.h"
 #include "job.h"
@@ -11,17 +14,44 @@
 #include <stdlib.h>
 #include <time.h>
 
+struct hush_sleeper {
+    struct hush_sleeper *next; /* the one that fell asleep before it */
+    pthread_cond_t wake;
+    bool called;
+};
+
+void hush_pool_wake(struct hush_instance *instance)
+{
+    struct hush_sleeper *last = instance->sleepers;
+
+    if (last == NULL)
+        return; /* all are busy, and look into the queue when they are done */
+    instance->sleepers = last->next;
+    last->called = true;
+    pthread_cond_signal(&last->wake);
+}
+
+static void pool_sleep(struct hush_instance *instance, struct hush_sleeper *me)
+{
+    me->called = false;
+    me->next = instance->sleepers;
+    instance->sleepers = me;
+    while (!me->called)
+        pthread_cond_wait(&me->wake, &instance->fs->lock);
+}
+
 static void *pool_thread(void *arg)
 {
     struct hush_instance *instance = arg;
     struct hush_fs *fs = instance->fs;
+    struct hush_sleeper me = {.wake = PTHREAD_COND_INITIALIZER};
 
     pthread_mutex_lock(&fs->lock);
     while (!fs->stopping) {
         struct hush_job *job = instance->queue;
 
         if (job == NULL) {
-            pthread_cond_wait(&instance->work, &fs->lock);
+            pool_sleep(instance, &me);
             continue;
         }
         DL_DELETE(instance->queue, job);
@@ -31,6 +61,7 @@ static void *pool_thread(void *arg)
         pthread_mutex_lock(&fs->lock);
     }
     pthread_mutex_unlock(&fs->lock);
+    pthread_cond_destroy(&me.wake);
     return NULL;
 }
 
@@ -85,7 +116,8 @@ bool hush_work_stop(struct hush_fs *fs, uint32_t wait_ms)
     fs->stopping = true;
     cancel_running(fs);
     for (size_t i = 0; i < fs->instance_count; i++)
-        pthread_cond_broadcast(&fs->instances[i].work);
+        while (fs->instances[i].sleepers != NULL)
+            hush_pool_wake(&fs->instances[i]);
     pthread_mutex_unlock(&fs->lock);
     clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += wait_ms / 1000;

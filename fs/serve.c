@@ -50,7 +50,6 @@ static bool instance_open(struct hush_fs *fs, struct hush_instance *instance,
 
     instance->fs = fs;
     instance->config = config;
-    pthread_cond_init(&instance->work, NULL);
     instance->provider = hush_provider_new(config->ops, config->name, fs->env);
     if (instance->provider == NULL)
         return false;

@@ -108,7 +108,9 @@ static void rest(struct hush_fs *fs, uint64_t now_ns, uint64_t sweep_ns)
         end.tv_nsec -= (long)HUSH_NS_PER_S;
         end.tv_sec++;
     }
+    fs->rest_ns = until;
     (void)pthread_cond_clockwait(&fs->timer, &fs->lock, CLOCK_MONOTONIC, &end);
+    fs->rest_ns = 0;
 }
 
 static bool reload_is_over(const struct hush_fs *fs)

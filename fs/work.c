@@ -32,7 +32,7 @@ struct hush_job *hush_job_new(struct hush_instance *instance, unsigned flags)
     job->instance = instance;
     job->flags = flags;
     DL_APPEND(instance->queue, job);
-    pthread_cond_signal(&instance->work);
+    hush_pool_wake(instance);
     return job;
 }
 

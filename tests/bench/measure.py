@@ -31,6 +31,7 @@ class Plan:
         self.rate_rounds, self.rate_ms = (2, 20) if quick else (9, 100)
         self.first_rounds = 4 if quick else FIRST_ROUNDS
         self.mounts = 2 if quick else 9
+        self.requests = 200 if quick else 2000  # of curl, in one process
 
 
 def client(tools, options, operation, wheres):

@@ -65,7 +65,6 @@ static void free_instance(struct hush_instance *instance)
 
     DL_FOREACH_SAFE(instance->queue, job, next)
     free(job); /* no thread had begun it */
-    pthread_cond_destroy(&instance->work);
     free(instance->threads);
 }
 

@@ -2,9 +2,11 @@
 /*
  * test_fs_gate.c - requests that wait: one call for all of them, deadlines, killed readers.
  */
+#include "core/option.h"
 #include "fs_kernel.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <string.h>
 
 enum { READERS = 50 };
@@ -93,6 +95,63 @@ static void test_concurrency(void **state)
     assert_errors(k, stats, 3, ESTALE);
 }
 
+/* How often the thread of this file of /proc went to sleep. */
+static uint64_t read_sleeps(const char *path)
+{
+    static const char name[] = "voluntary_ctxt_switches:\t";
+    char line[128] = "";
+    uint64_t sleeps = 0;
+    FILE *f = fopen(path, "re");
+
+    assert_non_null(f);
+    while (strncmp(line, name, strlen(name)) != 0)
+        assert_non_null(fgets(line, sizeof(line), f));
+    (void)fclose(f);
+    line[strcspn(line, "\n")] = '\0';
+    assert_true(hush_parse_u64(line + strlen(name), UINT64_MAX, &sleeps));
+    return sleeps;
+}
+
+/* The same of each thread of the worker. Returns how many there are. */
+static size_t count_sleeps(const struct kernel *k, uint64_t *sleeps, size_t room)
+{
+    char pattern[64];
+    glob_t found;
+    size_t count;
+
+    (void)snprintf(pattern, sizeof(pattern), "/proc/%d/task/*/status", (int)k->worker);
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    count = found.gl_pathc;
+    assert_in_range(count, 1, room);
+    for (size_t i = 0; i < count; i++)
+        sleeps[i] = read_sleeps(found.gl_pathv[i]);
+    globfree(&found);
+    return count;
+}
+
+/* One call after the other is made by the thread that made the last one, or by two in turn if it
+ * has not fallen asleep yet; the rest are left alone. */
+static void test_warm_thread(void **state)
+{
+    enum { THREADS = 64, CALLS = 80 };
+    uint64_t before[THREADS], after[THREADS];
+    struct kernel *k = *state;
+    size_t count, busy = 0;
+
+    backend_put(k, "s/db", "one");
+    kernel_start(k, CONFIG_S "ttl = 0\nconcurrency = 16\n");
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "one");
+    count = count_sleeps(k, before, THREADS);
+    for (unsigned i = 0; i < CALLS; i++)
+        assert_string_equal(kernel_cat(k, TID, "s/db"), "one");
+    assert_int_equal(backend_calls(k, "s", "fetch db"), CALLS + 1);
+    assert_int_equal(count_sleeps(k, after, THREADS), count);
+    assert_true(count > 16);
+    for (size_t i = 0; i < count; i++)
+        busy += after[i] - before[i] >= CALLS / 16;
+    assert_in_range(busy, 2, 5); /* with the loop */
+}
+
 /* Nobody waits longer than the mount's deadline; nobody waits less since another came earlier. */
 static void test_deadline(void **state)
 {
@@ -116,6 +175,25 @@ static void test_deadline(void **state)
     assert_int_equal(kernel_wait(k, second)->error, ESTALE);
     assert_int_equal(backend_calls(k, "s", "fetch db"), 1);
     assert_string_equal(kernel_cat(k, TID, "s/db"), "one");
+}
+
+/* Also one that is sooner than the timer would look by itself. */
+static void test_short_deadline(void **state)
+{
+    struct kernel *k = *state;
+    uint64_t stat;
+
+    k->mount = "deadline = 200ms\n";
+    backend_put(k, "s/db", "one");
+    hang(k, "s/db");
+    kernel_start(k, CONFIG_S "timeout = 10\n");
+    stat = kernel_send_stat(k, TID, "s/db");
+    backend_await(k, "s", "fetch db", 1);
+    kernel_advance_ms(k, 200);
+    (void)usleep(600000); /* it looks once a second */
+    assert_true(kernel_answered(k, stat));
+    assert_int_equal(kernel_wait(k, stat)->error, ETIMEDOUT);
+    let_go(k, "s/db");
 }
 
 /* At the deadline a value past its ttl does, if there is one. */
@@ -280,7 +358,9 @@ int main(void)
         KERNEL_TEST(test_single_flight),
         KERNEL_TEST(test_others_go_on),
         KERNEL_TEST(test_concurrency),
+        KERNEL_TEST(test_warm_thread),
         KERNEL_TEST(test_deadline),
+        KERNEL_TEST(test_short_deadline),
         KERNEL_TEST(test_deadline_with_a_value),
         KERNEL_TEST(test_deadline_is_remembered),
         KERNEL_TEST(test_interrupt),

@@ -148,6 +148,8 @@ enum hush_status test_watch(struct hush_provider *self, struct hush_op *op,
     char line[TEST_CONTROL_MAX];
     struct stat last = {0};
 
+    if (test_exists(test, "", ".watchlog"))
+        test_log_call(test, "watch", "", "");
     while (!hush_op_canceled(op)) {
         if (!test_exists(test, "", ".watch"))
             return hush_fail(op, HUSH_UNSUPPORTED, "there is no '.watch'");

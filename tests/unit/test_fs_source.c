@@ -129,9 +129,16 @@ static void test_credential(void **state)
 
 /* -- Watches ----------------------------------------------------------------------------------- */
 
-static bool is_watching(struct kernel *k)
+static void await_watching(struct kernel *k, bool watching)
 {
-    return strstr(kernel_cat(k, OTHER, ".hushfs/status.json"), "\"watching\":true") != NULL;
+    for (int i = 0; i < 1000; i++) {
+        const char *status = kernel_cat(k, OTHER, ".hushfs/status.json");
+
+        if ((strstr(status, "\"watching\":true") != NULL) == watching)
+            return;
+        (void)usleep(5000);
+    }
+    fail_msg("watching is not %d", watching);
 }
 
 /* A listing past neg_ttl is made again meanwhile, if the watch does not see everything. */
@@ -139,12 +146,15 @@ static void list_later(struct kernel *k, const char *watch, unsigned calls)
 {
     backend_put(k, "s/db", "one");
     backend_control(k, "s", "/.watch", watch);
+    backend_control(k, "s", "/.watchlog", "");
     kernel_start(k, CONFIG_S "ttl = 100\nneg_ttl = 5\n");
+    backend_await(k, "s", "watch ", 1);
+    await_watching(k, calls == 1);
     assert_string_equal(kernel_ls(k, TID, "s"), "db");
     kernel_advance_ms(k, SECONDS(50));
     assert_string_equal(kernel_ls(k, TID, "s"), "db");
     backend_await(k, "s", "list ", calls);
-    assert_int_equal(is_watching(k), calls == 1);
+    await_watching(k, calls == 1);
     assert_int_equal(backend_calls(k, "s", "list "), calls);
 }
 

@@ -142,6 +142,7 @@ def test_worker_killed_under_load(keeper):
     assert who["generation"] == "21" and who["took_over"] == "1"
 
 
+@pytest.mark.timed
 def test_worker_restarts_slow_down(keeper):
     keeper.start()
     begin = time.monotonic()

@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <sys/time.h>
 
-enum { IO_SIZE = 1 << 20, IO_TICK_US = 500 };
+enum { IO_SIZE = 1 << 20, IO_TICK_US = 5000 };
 
 static volatile sig_atomic_t ticks;
 

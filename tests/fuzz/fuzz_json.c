@@ -32,14 +32,16 @@ static void check_field(const struct hush_field *field, const char *name, const 
         require(memcmp(bytes, json_string_value(expected), size) == 0);
         return;
     }
-    again = json_loadb(bytes, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+    again =
+        json_loadb(bytes, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
     require(again != NULL && json_equal(again, expected));
     json_decref(again);
 }
 
 static void check_value(const struct hush_value *value, const uint8_t *data, size_t size)
 {
-    json_t *object = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
+    json_t *object =
+        json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
     const char *name;
     json_t *member;
     size_t i = 0;

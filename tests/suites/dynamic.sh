@@ -43,7 +43,7 @@ run_e2e() { # PRESET PREFIX [OPTION OF PYTEST...]
 }
 
 # By a marker, not by name: pytest says nothing of a name that it does not find.
-readonly not_sanitized=(-m 'not scans_memory and not timed')
+readonly not_sanitized=(-m 'not scans_memory')
 
 suite_build_gcc() {
     check 'dev: gcc, warnings are errors' build dev

@@ -136,7 +136,7 @@ def evil_mount(module_vault):
         m.start()
         for name in evil.ANSWERS:
             assert m.text(f"{name}/a") == "good", name
-        time.sleep(2.2)  # beyond the ttl, and that of one refresh ahead of it
+        time.sleep(3.5)  # the ttl, up to a second until the timer looks, and the ttl of what it fetched then
         server.how.update({name: name for name in evil.ANSWERS})
         m.evil, m.canary = server, token
         yield m
@@ -154,11 +154,6 @@ def all_at_once(mount, instance):
 
 def test_evil_answers_keep_what_we_have(evil_mount):
     found, longest = all_at_once(evil_mount, "v")
-    for name, (_, error, kept) in evil.ANSWERS.items():
-        # All at once: one of them may have run out of time, which keeps a value too, before it was refused.
-        if not kept and found[name] == "ok":
-            wait_for(lambda n=name, e=error: evil_mount.outcome(f"{n}/a") == e, 20, f"the end of {name}")
-            found[name] = error
     bad = {n: got for n, got in found.items() if got != ("ok" if evil.ANSWERS[n][2] else evil.ANSWERS[n][1])}
     assert not bad, bad
     assert longest < (2 * DEADLINE + 1) * SLACK

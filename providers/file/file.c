@@ -15,6 +15,7 @@
 
 #include "core/cleanup.h"
 #include "core/clock.h"
+#include "core/io.h"
 #include "core/lockmem.h"
 
 #include <dirent.h>
@@ -29,7 +30,6 @@ enum {
     FILE_SETTLE_MS = 20,   /* more than a tick of any kernel (HZ=100: 10 ms) */
     FILE_RACY_MS = 100,    /* changed so lately that it may change again unseen … */
     FILE_COARSE_MS = 2000, /* … where the file system keeps no nanoseconds */
-    FILE_BOUNCE = 4096,    /* see file_read_some() */
 };
 
 static const struct hush_option file_options[] = {
@@ -137,43 +137,6 @@ static enum hush_status file_open_secret(const struct file_provider *file, struc
     return HUSH_OK;
 }
 
-/*
- * read(2) into locked memory. Where the kernel cannot write there because it would have to pin the
- * pages (EFAULT: memfd_secret and a file system without page cache), by way of a small buffer.
- */
-static ssize_t file_read_some(int fd, uint8_t *bytes, size_t size)
-{
-    uint8_t bounce[FILE_BOUNCE];
-    ssize_t got = read(fd, bytes, size);
-
-    if (got >= 0 || errno != EFAULT)
-        return got;
-    got = read(fd, bounce, size < sizeof(bounce) ? size : sizeof(bounce));
-    if (got > 0)
-        memcpy(bytes, bounce, (size_t)got);
-    hush_wipe(bounce, sizeof(bounce));
-    return got;
-}
-
-/* Up to size bytes; fewer: the end of the file. -1 with errno. */
-static ssize_t file_read(int fd, uint8_t *bytes, size_t size)
-{
-    size_t done = 0;
-
-    while (done < size) {
-        ssize_t got = file_read_some(fd, bytes + done, size - done);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        done += (size_t)got;
-    }
-    return (ssize_t)done;
-}
-
 /* Nothing more to read? (Files of /proc have size 0 and content all the same.) */
 static bool file_is_at_end(int fd)
 {
@@ -197,7 +160,7 @@ static enum hush_status file_read_once(const struct file_provider *file, struct 
 
     if (status != HUSH_OK)
         return status;
-    got = file_read(fd, bytes, (size_t)before->st_size);
+    got = hush_read_all(fd, bytes, (size_t)before->st_size);
     if (got < 0 || fstat(fd, &after) != 0) {
         status = hush_file_fail(file, op, path);
         hush_secret_unref(secret);

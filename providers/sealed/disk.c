@@ -92,22 +92,14 @@ void hush_sealed_file_done(struct sealed_file *file)
     *file = (struct sealed_file){0};
 }
 
-/* Exactly size bytes and no more. False with errno; 0: it has another size by now. */
+/* Exactly size bytes. False with errno; 0: it has another size by now. */
 static bool disk_read_all(int fd, char *bytes, size_t size)
 {
-    size_t done = 0;
+    const ssize_t got = hush_read_all(fd, (uint8_t *)bytes, size);
 
-    while (done < size) {
-        const ssize_t got = read(fd, bytes + done, size - done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0) {
-            errno = got == 0 ? 0 : errno;
-            return false;
-        }
-        done += (size_t)got;
-    }
-    return true;
+    if (got >= 0)
+        errno = 0;
+    return got == (ssize_t)size;
 }
 
 static enum hush_status disk_read_open(struct hush_op *op, int fd, const char *path, size_t max,

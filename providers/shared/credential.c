@@ -6,6 +6,7 @@
 #include "credential.h"
 
 #include "core/cleanup.h"
+#include "core/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,24 +33,6 @@ const char *hush_credential_directory(const struct hush_provider *self)
     return self->env == NULL ? NULL : hush_environ_get(self->env, "CREDENTIALS_DIRECTORY");
 }
 
-/* At most size bytes, fewer at the end of the file. -1 with errno. */
-static ssize_t credential_fill(int fd, uint8_t *bytes, size_t size)
-{
-    size_t done = 0;
-
-    while (done < size) {
-        const ssize_t got = read(fd, bytes + done, size - done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        done += (size_t)got;
-    }
-    return (ssize_t)done;
-}
-
 static enum hush_status credential_take(struct hush_op *op, int fd, const char *path, size_t size,
                                         struct hush_secret **out)
 {
@@ -60,7 +43,7 @@ static enum hush_status credential_take(struct hush_op *op, int fd, const char *
 
     if (status != HUSH_OK)
         return status;
-    got = credential_fill(fd, bytes, size + 1);
+    got = hush_read_all(fd, bytes, size + 1);
     if (got < 0) {
         status = hush_fail(op, HUSH_AUTH, "read '%s': %m", path);
     } else if ((size_t)got > size) {

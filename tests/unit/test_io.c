@@ -86,11 +86,41 @@ static void test_refused(void **state)
     (void)close(fd);
 }
 
+/* From a pipe that gives it in pieces; no more than asked for; what comes before the end. */
+static void test_read(void **state)
+{
+    static const char text[] = "abcdefghij";
+    uint8_t bytes[16];
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    if (fork() == 0) {
+        for (size_t i = 0; i < 10; i++) {
+            (void)usleep(1000);
+            (void)!write(ends[1], text + i, 1);
+        }
+        _exit(0);
+    }
+    (void)close(ends[1]);
+    assert_int_equal(hush_read_all(ends[0], bytes, 4), 4);
+    assert_memory_equal(bytes, "abcd", 4);
+    assert_int_equal(hush_read_all(ends[0], bytes, sizeof(bytes)), 6);
+    assert_memory_equal(bytes, "efghij", 6);
+    assert_int_equal(hush_read_all(ends[0], bytes, sizeof(bytes)), 0);
+    (void)close(ends[0]);
+    (void)wait(NULL);
+    errno = 0;
+    assert_int_equal(hush_read_all(-1, bytes, 1), -1);
+    assert_int_equal(errno, EBADF);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_interrupted),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

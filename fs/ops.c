@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ops.c - the FUSE operations: unpack, ask, reply. What may wait is in decide.c. All of it runs in
- * the loop's thread, which never blocks (I1).
+ * the loop's thread, which never blocks.
  */
 #include "ops.h"
 

@@ -6,7 +6,7 @@
  * switches without it: a stuck mover costs an event, never freshness.
  *
  * No thread of the worker makes such a call itself: killed there it would never be reaped, and the
- * directory would stay locked (I21).
+ * directory would stay locked.
  */
 #ifndef HUSH_ROTATE_H
 #define HUSH_ROTATE_H

@@ -67,7 +67,7 @@ static bool instance_open(struct hush_fs *fs, struct hush_instance *instance,
     status = hush_provider_open(instance->provider, &op);
     instance->health = status;
     memcpy(instance->detail, op.detail, sizeof(instance->detail));
-    if (status != HUSH_OK) /* one bad provider never stops the others (I17) */
+    if (status != HUSH_OK) /* one bad provider never stops the others */
         hush_error("instance %s: %s: %s", config->name, hush_status_text(status), op.detail);
     return true;
 }

@@ -15,7 +15,7 @@ EXPLAINED = {
     "name_to_handle_at": ("ENOTSUP", "no export: a handle would survive a revocation"),
     "ioctl FIBMAP": ("ok", "the kernel answers block 0 for every FUSE file system without a device"),
 }
-# LOOKUP waits for nobody (I2): where nothing was listed yet, a new name may exist for all that is
+# LOOKUP waits for nobody: where nothing was listed yet, a new name may exist for all that is
 # known then. A call that makes one is refused in any case; only the reason is another.
 NEVER_LISTED = {
     name: (error, "LOOKUP of a name that is not known says directory, until GETATTR settles it; nothing is made")

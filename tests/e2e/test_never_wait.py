@@ -98,7 +98,7 @@ def test_status_does_not_notice(hung):
 
 
 def test_nobody_locks_a_directory_with_o_creat(hung):
-    """Opening with O_CREAT takes the directory's lock; LOOKUP must be over at once (I2)."""
+    """Opening with O_CREAT takes the directory's lock; LOOKUP must be over at once."""
     with Hung(hung / "dir/slow", 4, create=True, user=NOBODY):
         time.sleep(0.2)
         for name in ("dir/fresh", "dir/nope", "dir/nope2"):
@@ -405,7 +405,7 @@ def test_a_listing_never_fetches(backend):
 
 
 def test_stat_after_a_listing_has_the_size(backend):
-    """`ls -l` of names never read shows true sizes, and reading gives the whole value (I5)."""
+    """`ls -l` of names never read shows true sizes, and reading gives the whole value."""
     m = backend({f"dir/s{i}": content(1, 100 + i) for i in range(20)})
     listing = subprocess.check_output(["ls", "-l", m / "dir"], text=True).splitlines()[1:]
     sizes = {line.split()[-1]: int(line.split()[4]) for line in listing}
@@ -487,7 +487,7 @@ def test_one_bad_instance_does_not_stop_the_others(mount):
 
 @pytest.mark.timeout(120)
 def test_ten_thousand_parked_readers(backend):
-    """I3 as it is written: ten processes of a thousand (HUSHFS_QUICK: two)."""
+    """Nobody else notices ten processes of a thousand (HUSHFS_QUICK: two)."""
     m = backend({"slow": b"x", "slow.hang": b"", "fast": content(1)}, mount_options={"deadline": "10s"})
     harness.read(m / "fast")
     crowd = [Hung(m / "slow", 1000) for _ in range(2 if QUICK else 10)]

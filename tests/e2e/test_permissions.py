@@ -108,7 +108,7 @@ def test_who_may_read(table, mode, caller):
 
 
 def test_attributes_are_the_same_for_all(table):
-    """stat(2) tells each caller the same (I8)."""
+    """stat(2) tells each caller the same."""
     for mode in MODES:
         path = table / f"m{mode}/warm"
         seen = [

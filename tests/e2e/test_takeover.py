@@ -182,7 +182,7 @@ def test_killed_with_many_parked_readers(mount):
 
 
 def test_the_keeper_dies(mount):
-    """Its children go too, nothing hangs, and the next mount detaches what is left (I13)."""
+    """Its children go too, nothing hangs, and the next mount detaches what is left."""
     m = mount(files={"a": content(1)})
     pids = m.pids()
     os.kill(pids["keeper"], signal.SIGKILL)

@@ -156,6 +156,15 @@ def test_missing_file(tmp_path):
     refused(tmp_path / "none.conf", f"{tmp_path}/none.conf: No such file or directory")
 
 
+def test_without_any_it_says_what_to_do():
+    if os.path.exists("/etc/hushfs/hushfs.conf"):
+        pytest.skip("this machine has a configuration")
+    for command in (("check",), ("mount",), ("get", "a/b")):
+        result = run(*command)
+        assert result.status == CONFIG
+        assert "/etc/hushfs/hushfs.conf: No such file or directory (-c FILE" in result.err, result
+
+
 def test_missing_directory(tmp_path):
     refused(tmp_path / "none" / "c", f"{tmp_path}/none/c: No such file or directory")
 

@@ -94,11 +94,12 @@ void hush_cmd_config_error(void *ctx, const char *file, unsigned line, const cha
 
 struct hush_mounts;
 
-/* The mount that the user calls name, as mounts spells it, in out. DONE, or said: there is none, or name
- * is something else. */
+/* The mount that the user calls name, as mounts spells it, in out. DONE, or said: there is none, or
+ * name is something else. */
 int hush_cmd_find_mount(const struct hush_mounts *mounts, const char *name, char out[PATH_MAX]);
 
-/* Say that path, a file of .hushfs, cannot be opened (errno), and for whom it is. The exit status. */
+/* Say that path, a file of .hushfs, cannot be opened (errno), and for whom it is. The exit status.
+ */
 int hush_cmd_fail_control(const char *path);
 
 /* No core dump, no reader of /proc/PID/mem: call before there is a secret in the process. */

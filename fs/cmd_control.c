@@ -126,7 +126,8 @@ int hush_cmd_reload(const struct hush_args *args)
 
     if (!hush_mounts_read(&mounts))
         return hush_cmd_fail(HUSH_CMD_FAILED, "cannot read /proc/self/mountinfo: %m");
-    int status = mount_choose(&mounts, args->count > 0 ? args->names[0] : NULL, "MOUNTPOINT", mountpoint);
+    int status =
+        mount_choose(&mounts, args->count > 0 ? args->names[0] : NULL, "MOUNTPOINT", mountpoint);
     if (status == HUSH_CMD_DONE)
         status = control_ask(mountpoint, HUSH_CONTROL_RELOAD, &control, mountpoint);
     hush_mounts_free(&mounts);

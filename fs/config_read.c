@@ -81,7 +81,8 @@ static bool mount_set(struct hush_reader *reader, const char *key, const char *v
     const struct hush_option *row = hush_option_find(hush_mount_options, key);
 
     if (row == NULL) {
-        (void)snprintf(error, OPTION_ERROR_SIZE, "unknown key '%s': see `hushfs providers --keys`", key);
+        (void)snprintf(error, OPTION_ERROR_SIZE, "unknown key '%s': see `hushfs providers --keys`",
+                       key);
         return false;
     }
     if (!hush_option_set(row, &reader->config->mount, value, error))

@@ -4,6 +4,7 @@
  * the cmd_*.c call it; `hushfs store` has options of its own, read by the same rules.
  */
 #include "cmd.h"
+#include "mounts.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -78,6 +79,26 @@ void hush_cmd_config_error(void *ctx, const char *file, unsigned line, const cha
         (void)fprintf(stderr, "%s: %s\n", file, text);
     else
         (void)fprintf(stderr, "%s:%u: %s\n", file, line, text);
+}
+
+int hush_cmd_find_mount(const struct hush_mounts *mounts, const char *name, char out[PATH_MAX])
+{
+    if (!hush_mounts_resolve(name, out))
+        return hush_cmd_fail(errno == ENOENT || errno == ENOTDIR ? HUSH_CMD_NOT_FOUND
+                                                                 : HUSH_CMD_FAILED,
+                             "'%s': %m", name);
+    if (!hush_mounts_have(mounts, out))
+        return hush_cmd_fail(HUSH_CMD_NOT_FOUND, "'%s' is not a hushfs mount%s", out,
+                             hush_mounts_find(mounts, out) == NULL ? "" : ", but below one");
+    return HUSH_CMD_DONE;
+}
+
+int hush_cmd_fail_control(const char *path)
+{
+    if (errno == EACCES)
+        return hush_cmd_fail(HUSH_CMD_DENIED, "'%s': %m: it is for root and the owner of [mount]",
+                             path);
+    return hush_cmd_fail(HUSH_CMD_FAILED, "'%s': %m", path);
 }
 
 void hush_cmd_protect(void)

@@ -9,6 +9,7 @@
 
 #include "config.h"
 
+#include <limits.h>
 #include <stdbool.h>
 
 /* Exit status, the same for every subcommand. */
@@ -90,6 +91,16 @@ int hush_cmd_status(enum hush_status status);
 
 /* For hush_config_load(): "FILE:LINE: TEXT" to standard error. */
 void hush_cmd_config_error(void *ctx, const char *file, unsigned line, const char *text);
+
+struct hush_mounts;
+
+/* The mount that the user calls name, as mounts spells it, in out. DONE, or said: there is none, or
+ * name is something else. */
+int hush_cmd_find_mount(const struct hush_mounts *mounts, const char *name, char out[PATH_MAX]);
+
+/* Say that path, a file of .hushfs, cannot be opened (errno), and for whom it is. The exit status.
+ */
+int hush_cmd_fail_control(const char *path);
 
 /* No core dump, no reader of /proc/PID/mem: call before there is a secret in the process. */
 void hush_cmd_protect(void);

@@ -12,6 +12,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+#define OPTION "-m" /* how refresh is told a mount */
+
 static int control_open(const char *path)
 {
     return open(path, O_RDONLY | O_CLOEXEC);
@@ -26,7 +28,7 @@ static int control_ask(const char *mountpoint, unsigned long request, struct hus
     (void)snprintf(path, sizeof(path), "%s/%s", mountpoint, HUSH_CONTROL_FILE);
     cleanup_close int fd = control_open(path);
     if (fd < 0)
-        return hush_cmd_fail(errno == EACCES ? HUSH_CMD_DENIED : HUSH_CMD_FAILED, "'%s': %m", path);
+        return hush_cmd_fail_control(path);
     if (ioctl(fd, request, control) != 0)
         return hush_cmd_fail(errno == EACCES || errno == EPERM ? HUSH_CMD_DENIED : HUSH_CMD_FAILED,
                              "%s: '%s': %m", what, path);
@@ -40,23 +42,20 @@ static int control_ask(const char *mountpoint, unsigned long request, struct hus
                          control->text[0] != '\0' ? control->text : hush_status_text(status));
 }
 
-/* The mount of -m or MOUNTPOINT, or the only one, in out. The exit status. */
-static int mount_choose(const struct hush_mounts *mounts, const char *name, char out[PATH_MAX])
+/* The mount of name, or the only one, in out; how: how a name is given. The exit status. */
+static int mount_choose(const struct hush_mounts *mounts, const char *name, const char *how,
+                        char out[PATH_MAX])
 {
     if (name == NULL && mounts->count == 0)
         return hush_cmd_fail(HUSH_CMD_NOT_FOUND, "there is no hushfs mount");
     if (name == NULL && mounts->count > 1)
-        return hush_cmd_fail(HUSH_CMD_USAGE, "there are %zu hushfs mounts: say which",
-                             mounts->count);
+        return hush_cmd_fail(HUSH_CMD_USAGE, "there are %zu hushfs mounts: say which, with %s",
+                             mounts->count, how);
     if (name == NULL) {
         (void)snprintf(out, PATH_MAX, "%s", mounts->paths[0]);
         return HUSH_CMD_DONE;
     }
-    if (!hush_mounts_resolve(name, out))
-        return hush_cmd_fail(HUSH_CMD_FAILED, "'%s': %m", name);
-    if (!hush_mounts_have(mounts, out))
-        return hush_cmd_fail(HUSH_CMD_FAILED, "'%s' is not a hushfs mount", out);
-    return HUSH_CMD_DONE;
+    return hush_cmd_find_mount(mounts, name, out);
 }
 
 /* The mount that path leads to from here, by name and if need be by where its links lead. */
@@ -83,9 +82,9 @@ static int refresh_one(const struct hush_mounts *mounts, const char *chosen, con
         below = real + strlen(mountpoint);
         below += strspn(below, "/");
     } else if (absolute) {
-        return hush_cmd_fail(HUSH_CMD_FAILED, "'%s' is not below a hushfs mount", path);
+        return hush_cmd_fail(HUSH_CMD_NOT_FOUND, "'%s' is not below a hushfs mount", path);
     } else if (chosen == NULL) {
-        const int status = mount_choose(mounts, NULL, only);
+        const int status = mount_choose(mounts, NULL, OPTION, only);
         if (status != HUSH_CMD_DONE)
             return status;
     }
@@ -106,7 +105,7 @@ int hush_cmd_refresh(const struct hush_args *args)
     if (!hush_mounts_read(&mounts))
         return hush_cmd_fail(HUSH_CMD_FAILED, "cannot read /proc/self/mountinfo: %m");
     if (args->mountpoint != NULL)
-        first = mount_choose(&mounts, args->mountpoint, mountpoint);
+        first = mount_choose(&mounts, args->mountpoint, OPTION, mountpoint);
     if (first == HUSH_CMD_DONE) {
         for (int i = 0; i < args->count; i++) {
             const int status =
@@ -127,7 +126,8 @@ int hush_cmd_reload(const struct hush_args *args)
 
     if (!hush_mounts_read(&mounts))
         return hush_cmd_fail(HUSH_CMD_FAILED, "cannot read /proc/self/mountinfo: %m");
-    int status = mount_choose(&mounts, args->count > 0 ? args->names[0] : NULL, mountpoint);
+    int status =
+        mount_choose(&mounts, args->count > 0 ? args->names[0] : NULL, "MOUNTPOINT", mountpoint);
     if (status == HUSH_CMD_DONE)
         status = control_ask(mountpoint, HUSH_CONTROL_RELOAD, &control, mountpoint);
     hush_mounts_free(&mounts);

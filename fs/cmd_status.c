@@ -20,7 +20,7 @@ static int status_copy(const char *mountpoint, bool json)
                    json ? "status.json" : "status");
     cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return hush_cmd_fail(errno == EACCES ? HUSH_CMD_DENIED : HUSH_CMD_FAILED, "'%s': %m", path);
+        return hush_cmd_fail_control(path);
     while ((size = read(fd, text, sizeof(text))) > 0)
         (void)fwrite(text, 1, (size_t)size, stdout); /* main() looks at ferror() */
     return size == 0 ? HUSH_CMD_DONE : hush_cmd_fail(HUSH_CMD_FAILED, "'%s': %m", path);
@@ -59,11 +59,9 @@ int hush_cmd_status_show(const struct hush_args *args)
         return hush_cmd_fail(HUSH_CMD_FAILED, "cannot read /proc/self/mountinfo: %m");
     if (args->count == 0)
         status = status_all(&mounts, args->json);
-    else if (!hush_mounts_resolve(args->names[0], mountpoint))
-        status = hush_cmd_fail(HUSH_CMD_FAILED, "'%s': %m", args->names[0]);
-    else if (!hush_mounts_have(&mounts, mountpoint))
-        status = hush_cmd_fail(HUSH_CMD_FAILED, "'%s' is not a hushfs mount", mountpoint);
     else
+        status = hush_cmd_find_mount(&mounts, args->names[0], mountpoint);
+    if (args->count > 0 && status == HUSH_CMD_DONE)
         status = status_copy(mountpoint, args->json);
     hush_mounts_free(&mounts);
     return status;

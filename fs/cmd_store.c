@@ -232,6 +232,29 @@ static int source_from_config(struct hush_store_run *run)
     return HUSH_CMD_DONE;
 }
 
+/* As a configuration takes them; for a relative path one would find an error about credentials. */
+static int check_files(const struct hush_store_run *run)
+{
+    const struct {
+        const char *option, *file;
+    } rows[] = {
+        {"--key-file", run->args->key_file},
+        {"--passphrase-file", run->args->passphrase_file},
+        {"--new-passphrase-file", run->args->new_passphrase_file},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *file = rows[i].file;
+        if (file != NULL && file[0] != '/' &&
+            (strchr(file, '/') != NULL || run->source.credentials == NULL))
+            return hush_cmd_fail(HUSH_CMD_USAGE,
+                                 "store: %s '%s' must be an absolute path, or the name of a "
+                                 "systemd credential in $CREDENTIALS_DIRECTORY",
+                                 rows[i].option, file);
+    }
+    return HUSH_CMD_DONE;
+}
+
 static int find_source(struct hush_store_run *run)
 {
     const struct hush_store_args *args = run->args;
@@ -243,6 +266,8 @@ static int find_source(struct hush_store_run *run)
         status = source_from_config(run);
     else if (args->instance != NULL)
         return hush_cmd_fail(HUSH_CMD_USAGE, "store: -i goes with -c");
+    if (status == HUSH_CMD_DONE)
+        status = check_files(run);
     if (status != HUSH_CMD_DONE)
         return status;
     if (args->key_file != NULL && args->passphrase_file != NULL)

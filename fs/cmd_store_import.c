@@ -257,6 +257,7 @@ int hush_store_import(struct hush_store_run *run)
     else
         status = import_all(&import, fd, path, &st);
     if (status == HUSH_CMD_DONE)
-        (void)printf("%zu secrets: %zu new or changed\n", import.done, import.changed);
+        (void)printf("%zu secret%s: %zu new or changed\n", import.done, import.done == 1 ? "" : "s",
+                     import.changed);
     return status;
 }

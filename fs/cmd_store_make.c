@@ -45,7 +45,8 @@ int hush_store_init(struct hush_store_run *run)
     if (status != HUSH_CMD_DONE)
         return status;
     if (source->store[0] != '/')
-        return hush_cmd_fail(HUSH_CMD_USAGE, "store init: the store must be an absolute path");
+        return hush_cmd_fail(HUSH_CMD_USAGE, "store init: --store '%s' must be an absolute path",
+                             source->store);
     hush_op_init(&run->op, run->arena, 0);
     made = hush_sealed_create(&run->op, source, &how);
     if (made != HUSH_OK)

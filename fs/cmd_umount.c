@@ -168,18 +168,15 @@ static int keeper_wait(const char *mountpoint, int pidfd, bool lazy)
 
 int hush_cmd_umount(const struct hush_args *args)
 {
-    const char *name = args->names[0];
     struct hush_mounts mounts;
     char mountpoint[PATH_MAX];
 
-    if (!hush_mounts_resolve(name, mountpoint))
-        return hush_cmd_fail(HUSH_CMD_FAILED, "'%s': %m", name);
     if (!hush_mounts_read(&mounts))
         return hush_cmd_fail(HUSH_CMD_FAILED, "cannot read /proc/self/mountinfo: %m");
-    const bool ours = hush_mounts_have(&mounts, mountpoint);
+    const int found = hush_cmd_find_mount(&mounts, args->names[0], mountpoint);
     hush_mounts_free(&mounts);
-    if (!ours)
-        return hush_cmd_fail(HUSH_CMD_FAILED, "'%s' is not a hushfs mount", mountpoint);
+    if (found != HUSH_CMD_DONE)
+        return found;
     const pid_t keeper = mount_keeper(mountpoint);
     /* Before the mount goes, so that the number cannot be another process's by then. */
     cleanup_close int pidfd = keeper == 0 ? -1 : pidfd_open(keeper, 0);

@@ -83,7 +83,9 @@ static void load_file(struct loader *loader, const char *path)
     cleanup_close int fd = file_open(path);
 
     if (fd < 0 || fstat(fd, &st) != 0) {
-        hush_report_add(&loader->report, path, 0, "%m");
+        const bool none = errno == ENOENT && strcmp(path, HUSH_CONFIG_FILE) == 0;
+        hush_report_add(&loader->report, path, 0, "%m%s",
+                        none ? " (-c FILE names another one, hushfs.conf(5) has examples)" : "");
         return;
     }
     const char *fault = file_fault(&st);

@@ -30,6 +30,18 @@ static void fail_unknown(struct hush_reader *reader, const struct hush_entry_tex
                     entry->key, see);
 }
 
+/* A value that an option does not take. What looks like a comment behind it is why. */
+static void fail_value(struct hush_reader *reader, const struct hush_entry_text *entry,
+                       const char *error)
+{
+    const char *hint = strstr(entry->value, " #") == NULL && strstr(entry->value, " ;") == NULL
+                           ? ""
+                           : " (a comment stands on a line of its own)";
+
+    hush_report_add(reader->report, reader->section->file, entry->line, "[%s]: %s%s",
+                    reader->section->head, error, hint);
+}
+
 static bool fail_memory(struct hush_reader *reader)
 {
     fail_at(reader, reader->section->line, "out of memory");
@@ -69,7 +81,8 @@ static bool mount_set(struct hush_reader *reader, const char *key, const char *v
     const struct hush_option *row = hush_option_find(hush_mount_options, key);
 
     if (row == NULL) {
-        (void)snprintf(error, OPTION_ERROR_SIZE, "unknown key '%s'", key);
+        (void)snprintf(error, OPTION_ERROR_SIZE, "unknown key '%s': see `hushfs providers --keys`",
+                       key);
         return false;
     }
     if (!hush_option_set(row, &reader->config->mount, value, error))
@@ -89,7 +102,7 @@ static void read_mount(struct hush_reader *reader, const char *name)
         const struct hush_entry_text *entry = &reader->section->entries[i];
         if (!is_overridden(reader, entry->key) &&
             !mount_set(reader, entry->key, entry->value, error))
-            fail_at(reader, entry->line, error);
+            fail_value(reader, entry, error);
     }
 }
 
@@ -144,7 +157,7 @@ static bool instance_set(struct hush_reader *reader, struct hush_instance_config
         return false;
     }
     if (!hush_option_set(row, base, entry->value, error)) {
-        fail_at(reader, entry->line, error);
+        fail_value(reader, entry, error);
         return false;
     }
     if (base == scratch &&
@@ -246,7 +259,7 @@ static bool rule_set(struct hush_reader *reader, struct hush_rule *rule,
         return false;
     }
     if (!hush_option_set(row, &rule->settings, entry->value, error)) {
-        fail_at(reader, entry->line, error);
+        fail_value(reader, entry, error);
         return false;
     }
     rule->set |= 1u << (row - hush_settings_options);

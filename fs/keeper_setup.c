@@ -279,6 +279,14 @@ static bool setup_memory(struct hush_keeper *k)
     return true;
 }
 
+/* What to do about a /dev/fuse that cannot be opened. */
+static const char *fuse_hint(int err)
+{
+    if (err == EACCES || err == EPERM)
+        return " (mounting needs root, and a container --device /dev/fuse)";
+    return err == ENOENT || err == ENODEV || err == ENXIO ? " (modprobe fuse)" : "";
+}
+
 static bool setup_mount(struct hush_keeper *k)
 {
     char error[PATH_MAX + 160];
@@ -286,7 +294,7 @@ static bool setup_mount(struct hush_keeper *k)
     k->fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     if (k->fuse_fd < 0 || !setup_raise(&k->fuse_fd))
         return hush_keeper_fail(k, HUSH_KEEPER_FAILED, "cannot open '/dev/fuse': %m%s",
-                                errno == ENOENT || errno == ENODEV ? " (modprobe fuse)" : "");
+                                fuse_hint(errno));
     if (!hush_mountpoint_mount(&k->mount, k->mountpoint, k->fuse_fd, !k->no_allow_other, error))
         return hush_keeper_fail(k, HUSH_KEEPER_FAILED, "%s", error);
     memcpy(k->state->mount_path, k->mount.path, sizeof(k->mount.path));

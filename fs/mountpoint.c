@@ -308,7 +308,8 @@ bool hush_mountpoint_mount(struct hush_mountpoint *mp, const char *path, int fus
         return false;
     fd = mountpoint_make(fuse_fd, allow_other);
     if (fd < 0)
-        return mountpoint_fail(error, "cannot make the mount: %m");
+        return mountpoint_fail(error, "cannot make the mount: %m%s",
+                               errno == EPERM ? " (it needs root, with CAP_SYS_ADMIN)" : "");
     if (!mountpoint_id(fd, mp->id) ||
         move_mount(fd, "", dir, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) {
         mp->id[0] = '\0';

@@ -32,6 +32,5 @@ bool hush_mounts_have(const struct hush_mounts *mounts, const char *path); /* ex
  */
 bool hush_mounts_resolve(const char *path, char out[PATH_MAX]);
 bool hush_mounts_resolve_parent(const char *path, char out[PATH_MAX]); /* the last name as it is */
-bool hush_mounts_absolute(const char *path, char out[PATH_MAX]);       /* no link is followed */
 
 #endif

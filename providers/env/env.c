@@ -130,11 +130,11 @@ static enum hush_status env_not_set(const struct env_provider *env, struct hush_
 {
     if (env->prefix != NULL)
         return hush_fail(op, HUSH_NOT_FOUND,
-                         "environment variable '%s' was not set when the mount was made (prefix "
-                         "'%s' is put before the name)",
+                         "environment variable '%s' was not set when this was started (prefix '%s' "
+                         "is put before the name)",
                          name, env->prefix);
     return hush_fail(op, HUSH_NOT_FOUND,
-                     "environment variable '%s' was not set when the mount was made", name);
+                     "environment variable '%s' was not set when this was started", name);
 }
 
 static enum hush_status env_fetch(struct hush_provider *self, struct hush_op *op,

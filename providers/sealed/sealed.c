@@ -24,6 +24,15 @@ static const struct hush_option sealed_options[] = {
     {0},
 };
 
+static enum hush_status sealed_check(struct hush_provider *self, struct hush_op *op)
+{
+    const struct sealed *sealed = HUSH_PROVIDER(struct sealed, self);
+
+    if (sealed->key_file != NULL && sealed->passphrase_file != NULL)
+        return hush_fail(op, HUSH_CONFIG, "key_file and passphrase_file are too much: give one");
+    return HUSH_OK;
+}
+
 static enum hush_status sealed_open(struct hush_provider *self, struct hush_op *op)
 {
     struct sealed *sealed = HUSH_PROVIDER(struct sealed, self);
@@ -35,9 +44,7 @@ static enum hush_status sealed_open(struct hush_provider *self, struct hush_op *
     };
 
     hush_sealed_reader_init(&sealed->reader, &source);
-    if (source.key_file != NULL && source.passphrase_file != NULL)
-        return hush_fail(op, HUSH_CONFIG, "key_file and passphrase_file are too much: give one");
-    return HUSH_OK; /* a store or key that is not there yet is no reason to fail */
+    return sealed_check(self, op); /* a store or key that is not there yet is no reason to fail */
 }
 
 static void sealed_close(struct hush_provider *self)
@@ -177,6 +184,7 @@ const struct hush_provider_ops hush_provider_sealed = {
     .flags = HUSH_HAS_VERSIONS | HUSH_HAS_UNCHANGED | HUSH_IS_LOCAL,
     .size = sizeof(struct sealed),
     .options = sealed_options,
+    .check = sealed_check,
     .open = sealed_open,
     .close = sealed_close,
     .fetch = sealed_fetch,

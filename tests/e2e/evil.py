@@ -98,6 +98,7 @@ ANSWERS = {
     "html": (lambda c: c.send(response("<html>Sign in</html>", kind="text/html")), "EIO", True),
     "an-array": (raw("[1]"), "EIO", True),
     "no-data": (raw("{}"), "EIO", True),
+    "data-is-null": (raw('{"data":null}'), "EIO", True),
     "data-is-text": (raw('{"data":"text"}'), "EIO", True),
     "secret-is-a-number": (data(5), "EIO", True),
     "redirect-302": (redirect("302 Found"), "EIO", True),

@@ -21,7 +21,7 @@ BROKEN = {
     "a section for later": (GOOD + "[group/web]\n", 3, "unknown section [group/web]"),
     "another section for later": (GOOD + "[hook/nginx]\n", 3, "unknown section [hook/nginx]"),
     "provider without a name": (GOOD + "[provider]\n", 3, "unknown section [provider]"),
-    "unknown key of mount": (GOOD + "[mount]\nmount_point = /m\n", 4, "unknown key 'mount_point'"),
+    "unknown key of mount": (GOOD + "[mount]\nmount_point = /m\n", 4, "unknown key 'mount_point'", "--keys"),
     "unknown key of an instance": (GOOD + "tll = 5\n", 3, "unknown key 'tll'"),
     "unknown key of a path": (GOOD + "[path/e/a]\ntype = env\n", 4, "unknown key 'type'"),
     "key of another type": (GOOD + "root = /etc\n", 3, "unknown key 'root'"),
@@ -83,6 +83,10 @@ BROKEN = {
     "glob with an unescaped name": (GOOD + "[path/e/100%]\n", 3, "bad glob"),
     "path of no instance": (GOOD + "[path/other/*]\n", 3, "there is no [provider/other]"),
     "param without a name": (GOOD + "[path/e/a]\nparam. = x\n", 4, "unknown key 'param.'"),
+    "key and passphrase": (
+        "[provider/s]\ntype = sealed\nstore = /s\nkey_file = /k\npassphrase_file = /p\n", 1, "give one",
+    ),
+    "comment behind a value": (GOOD + "ttl = 60 # one minute\n", 3, "'ttl'", "a line of its own"),
     "key before any section": ("ttl = 5\n" + GOOD, 1, "[SECTION]"),
     "line without a value": (GOOD + "prefetch\n", 3, "KEY = VALUE"),
     "value without a key": (GOOD + "= yes\n", 3, "key"),
@@ -154,6 +158,15 @@ def refused(file, *words):
 
 def test_missing_file(tmp_path):
     refused(tmp_path / "none.conf", f"{tmp_path}/none.conf: No such file or directory")
+
+
+def test_without_any_it_says_what_to_do():
+    if os.path.exists("/etc/hushfs/hushfs.conf"):
+        pytest.skip("this machine has a configuration")
+    for command in (("check",), ("mount",), ("get", "a/b")):
+        result = run(*command)
+        assert result.status == CONFIG
+        assert "/etc/hushfs/hushfs.conf: No such file or directory (-c FILE" in result.err, result
 
 
 def test_missing_directory(tmp_path):

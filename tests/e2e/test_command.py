@@ -96,13 +96,14 @@ def test_keys():
 def test_what_is_no_mount(tmp_path):
     for command in "umount", "status", "reload":
         result = run(command, tmp_path)
-        assert (result.status, result.out) == (FAILED, b"")
+        assert (result.status, result.out) == (NOT_FOUND, b"")
         assert f"'{tmp_path}' is not a hushfs mount" in result.err
     result = run("refresh", tmp_path / "x")
-    assert result.status == FAILED
+    assert result.status == NOT_FOUND
     assert "not below a hushfs mount" in result.err
-    assert run("refresh", "-m", tmp_path, "x").status == FAILED
-    assert run("umount", tmp_path / "none").status == FAILED
+    assert run("refresh", "-m", tmp_path, "x").status == NOT_FOUND
+    for command in "umount", "status", "reload":
+        assert run(command, tmp_path / "none").status == NOT_FOUND
 
 
 # -- mount ------------------------------------------------------------------------------------------------

@@ -7,11 +7,12 @@ import os
 import pathlib
 import re
 import signal
+import stat
 import tempfile
 import time
 
 import pytest
-from cli import CONFIG, DENIED, DONE, FAILED, NOT_FOUND, run, write
+from cli import BIN, CONFIG, DENIED, DONE, FAILED, NOT_FOUND, USAGE, run, write
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists("/dev/fuse"), reason="needs root and /dev/fuse"),
@@ -69,6 +70,14 @@ class Mount:
         self.kill(signal.SIGKILL, *self.alive())
 
 
+@pytest.fixture
+def place():
+    """A directory that, other than tmp_path, is not for root alone."""
+    with tempfile.TemporaryDirectory(prefix="hushfs-manage-") as path:
+        os.chmod(path, 0o755)
+        yield pathlib.Path(path)
+
+
 @contextlib.contextmanager
 def mounted(*options):
     """Not below tmp_path, which only root can enter: the worker is another user."""
@@ -93,6 +102,19 @@ def gone(condition, seconds=10):
             return True
         time.sleep(0.02)
     return False
+
+
+@pytest.mark.parametrize("mode", (0o600, 0o666))
+def test_mounting_needs_root(place, mode):
+    """With a /dev/fuse for root alone, and with one that everybody may open, as most systems have it."""
+    (place / "m").mkdir()
+    os.chown(place / "m", 65534, 65534)
+    config = write(place / "c", f"[mount]\npath = {place}/m\nuser = daemon\n[provider/e]\ntype = env\n")
+    os.mknod(place / "fuse", stat.S_IFCHR, os.stat("/dev/fuse").st_rdev)
+    (place / "fuse").chmod(mode)
+    script = 'mount --bind "$1" /dev/fuse && exec setpriv --reuid 65534 --clear-groups "$2" mount -c "$3"'
+    result = run("-m", "sh", "-c", script, "-", place / "fuse", BIN / "hushfs", config, program="unshare")
+    assert result.status == FAILED and "needs root" in result.err, result
 
 
 def test_umount_ends_all(mount):
@@ -162,8 +184,24 @@ def test_status(mount):
 def test_status_is_for_root(mount):
     result = run("status", mount.path, user=65534, group=65534)
     assert (result.status, result.out) == (DENIED, b""), result
-    assert run("refresh", mount.path / "f" / "a", user=65534, group=65534).status == DENIED
-    assert run("reload", mount.path, user=65534, group=65534).status == DENIED
+    assert "for root and the owner" in result.err
+    for arguments in (("refresh", mount.path / "f" / "a"), ("reload", mount.path)):
+        result = run(*arguments, user=65534, group=65534)
+        assert result.status == DENIED and "for root and the owner" in result.err, result
+
+
+def test_what_is_below_a_mount_is_none(mount):
+    for command in "umount", "status", "reload":
+        result = run(command, mount.path / "f")
+        assert result.status == NOT_FOUND and "is not a hushfs mount, but below one" in result.err, result
+    assert mount.is_mounted()
+
+
+def test_of_several_mounts_one_must_be_named(mount):
+    with mounted():
+        for command, how in (("reload", "MOUNTPOINT"), ("refresh", "-m")):
+            result = run(command, *(["f/a"] if how == "-m" else []), cwd="/")
+            assert result.status == USAGE and f"say which, with {how}" in result.err, result
 
 
 def read(path):

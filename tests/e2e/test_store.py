@@ -283,6 +283,10 @@ def test_usage(store, tmp_path):
     for command in ["", "init", "put", "get", "ls", "rm", "rekey", "import"]:
         done = subprocess.run([HUSHFS, "store", *([command] if command else []), "--help"], capture_output=True)
         assert done.returncode == 0 and b"usage: hushfs store" in done.stdout, command
+    for option in ["--key-file", "--passphrase-file"]:  # none here is a systemd credential
+        for file in ["key", "./key"]:
+            done = subprocess.run([HUSHFS, "store", "ls", option, file], capture_output=True)
+            assert done.returncode == 2 and f"{option} '{file}' must be an absolute path".encode() in done.stderr
     nowhere = Store(tmp_path / "nowhere", init=False)
     assert nowhere.run("ls").returncode == 6
     assert nowhere.run("put", "a", value=b"x").returncode == 6
@@ -296,6 +300,7 @@ def test_import(store):
     assert store("import", source, "--prefix", "app") == b"2 secrets: 2 new or changed\n"
     assert store.names() == ["app/db/password", "app/user"]
     assert store.get("app/db/password") == b"pw\n"
+    assert store("import", source / "db", "--prefix", "app/db") == b"1 secret: 0 new or changed\n"
     (source / "user").write_bytes(b"you")
     assert store("import", source, "--prefix", "app") == b"2 secrets: 1 new or changed\n"
     assert store.get("app/user#1") == b"me" and store.get("app/user") == b"you"

@@ -149,6 +149,7 @@ struct hush_node {
     time_t changed_s;
     enum hush_status list_status;
     struct hush_job *list_job;
+    bool again; /* DIR: reported as changed while it was being listed */
     struct hush_request *list_waiters;
     UT_hash_handle hh;
 };

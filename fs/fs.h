@@ -134,7 +134,7 @@ enum { HUSH_FIELD_WHOLE = -1 };
 struct hush_node {
     uint64_t ino;
     enum hush_node_kind kind;
-    bool directory;
+    bool directory, again;          /* again: DIR: reported as changed while it was being listed */
     int field;                      /* FILE: index into the fields, or HUSH_FIELD_WHOLE */
     const char *name;               /* FILE in a VERSION: as shown; borrowed from the snapshot */
     struct hush_snapshot *snapshot; /* FILE, VERSION */

@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "gate.h"
 #include "item.h"
+#include "job.h"
 #include "snapshot.h"
 #include "tree.h"
 #include "work.h"
@@ -31,9 +32,20 @@ static void item_changed(struct hush_fs *fs, struct hush_item *item)
     (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE);
 }
 
+static void dir_changed(struct hush_fs *fs, struct hush_node *dir)
+{
+    dir->listed_ns = dir->list_retry_ns = 0;
+    if (dir->list_job != NULL)
+        dir->again = true;
+    else if (dir->listing != NULL)
+        (void)hush_work_list(fs, dir);
+}
+
+/* The folder that path is in has other names. */
 static void listing_changed(struct hush_fs *fs, struct hush_instance *instance, const char *path)
 {
     struct hush_node *dir;
+    struct hush_item *item;
     char parent[PATH_MAX];
     const char *slash = strrchr(path, '/');
 
@@ -42,10 +54,11 @@ static void listing_changed(struct hush_fs *fs, struct hush_instance *instance, 
     (void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
     dir = strchr(parent, '/') == NULL ? instance->node
                                       : hush_tree_path_find(fs, parent, HUSH_NODE_DIR, false);
-    if (dir == NULL || dir->listing == NULL)
-        return;
-    dir->listed_ns = 0;
-    (void)hush_work_list(fs, dir);
+    if (dir != NULL)
+        dir_changed(fs, dir);
+    item = hush_item_find(fs, parent);
+    if (item != NULL && item->job != NULL && (item->job->flags & HUSH_WORK_RESOLVE) != 0)
+        item->again = true; /* it may list just now, to see whether this is a folder */
 }
 
 /* dynamic: what a fetch made, too; it does not change by itself, somebody must say so. */
@@ -60,10 +73,8 @@ static void everything_changed(struct hush_fs *fs, struct hush_instance *instanc
         item_changed(fs, item);
     HASH_ITER(hh, fs->nodes, node, next_node)
     {
-        if (node->kind != HUSH_NODE_DIR || node->instance != instance || node->listing == NULL)
-            continue;
-        node->listed_ns = 0;
-        (void)hush_work_list(fs, node);
+        if (node->kind == HUSH_NODE_DIR && node->instance == instance)
+            dir_changed(fs, node);
     }
 }
 

@@ -347,7 +347,8 @@ static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_sta
         hush_gate_settle_item(item); /* they are woken when the kernel knows it */
     /* What this fetch made is what there is now. */
     if (again && !(status == HUSH_OK && newest_is_dynamic(item)))
-        (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE);
+        (void)hush_work_fetch(
+            fs, item, HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE | (job->flags & HUSH_WORK_RESOLVE));
 }
 
 static void log_failure(const struct hush_job *job, const char *what, const char *path,
@@ -431,20 +432,24 @@ static void list_finish(struct hush_fs *fs, struct hush_job *job, enum hush_stat
 {
     struct hush_node *dir = job->dir;
     uint64_t now_ns = hush_now_ns();
+    bool again = dir->again; /* it may have looked before the change: what it saw is old */
 
     dir->list_job = NULL;
+    dir->again = false;
     if (is_given_up(job, status))
         return; /* only at the end of a worker */
     if (status == HUSH_OK) {
-        hush_tree_listed(fs, dir, l, now_ns);
+        hush_tree_listed(fs, dir, l, again ? 0 : now_ns);
         if (hush_work_prefetches(job->instance))
             prefetch(fs, job->instance, dir);
     } else {
         dir->list_status = status;
-        dir->list_retry_ns = now_ns + HUSH_NS_PER_S;
+        dir->list_retry_ns = again ? 0 : now_ns + HUSH_NS_PER_S;
     }
     note_health(job->instance, status, &job->op);
     hush_gate_wake_dir(fs, dir, status);
+    if (again)
+        (void)hush_work_list(fs, dir);
 }
 
 static void run_list(struct hush_fs *fs, struct hush_job *job)
@@ -455,6 +460,7 @@ static void run_list(struct hush_fs *fs, struct hush_job *job)
     enum hush_status status = HUSH_NOT_FOUND;
     bool asks = strchr(top.path, '/') == NULL || hush_item_ref(&top, &ref);
 
+    job->dir->again = false; /* it looks from now on */
     pthread_mutex_unlock(&fs->lock);
     if (asks)
         status = list_call(job, ref.path, &l);
@@ -463,8 +469,7 @@ static void run_list(struct hush_fs *fs, struct hush_job *job)
     list_finish(fs, job, status, l);
 }
 
-/* -- One job -------------------------------------------------------------------------------------
- */
+/* -- One job ----------------------------------------------------------------------------------- */
 
 /* Everybody gave up while it stood in the queue. */
 static bool job_is_moot(const struct hush_job *job)

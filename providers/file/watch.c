@@ -110,10 +110,11 @@ static char *watch_join(const char *dir, const char *name)
 static enum hush_status watch_append(struct watch *w, int wd, const char *path)
 {
     const size_t size = strlen(path) + 1;
-    struct watch_dir *dir;
+    struct watch_dir *dir = watch_find(w, wd);
 
-    if (watch_find(w, wd) != NULL) { /* one directory under two names: a bind mount */
-        w->links = true;
+    if (dir != NULL) { /* found by reading its parent, and then by its event */
+        if (strcmp(dir->path, path) != 0)
+            w->links = true; /* one directory under two names: a bind mount */
         return HUSH_OK;
     }
     dir = malloc(sizeof(*dir) + size);

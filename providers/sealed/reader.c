@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Tries: of one generation of the store. While there are newer ones the deadline ends it. */
 enum { READER_TRIES = 20, READER_RACY_MS = 100 };
 
 void hush_sealed_reader_init(struct sealed_reader *reader, const struct sealed_source *source)
@@ -252,6 +253,7 @@ enum hush_status hush_sealed_reader_get(struct sealed_reader *reader, struct hus
         .reader = reader, .op = op, .name = name, .number = number, .if_not = if_not};
     enum hush_status status = HUSH_OK;
     cleanup_close int dir_fd = hush_sealed_open_store(op, reader->source.store, &status);
+    uint64_t generation = 0;
     bool again = dir_fd >= 0;
 
     look.dir_fd = dir_fd;
@@ -263,6 +265,10 @@ enum hush_status hush_sealed_reader_get(struct sealed_reader *reader, struct hus
         if (status == HUSH_OK)
             *out = value;
         again = (status == HUSH_PROTOCOL || status == HUSH_AUTH) && look_has_changed(&look);
+        if (look.index != NULL && look.index->generation > generation) {
+            generation = look.index->generation;
+            i = 0;
+        }
         look_done(&look);
     }
     return status;

@@ -141,6 +141,14 @@ static bool changed_since(const struct test_provider *test, struct stat *last)
     return is;
 }
 
+static void test_report(const struct test_provider *test, const char *path,
+                        hush_changed_fn *changed, void *ctx)
+{
+    changed(ctx, path);
+    if (test_exists(test, "", ".watchlog"))
+        test_log_call(test, "changed", path, "");
+}
+
 enum hush_status test_watch(struct hush_provider *self, struct hush_op *op,
                             hush_changed_fn *changed, void *ctx)
 {
@@ -154,7 +162,7 @@ enum hush_status test_watch(struct hush_provider *self, struct hush_op *op,
         if (!test_exists(test, "", ".watch"))
             return hush_fail(op, HUSH_UNSUPPORTED, "there is no '.watch'");
         if (changed_since(test, &last) && test_control(test, "", ".changed", line))
-            changed(ctx, strcmp(line, "*") == 0 ? "" : line);
+            test_report(test, strcmp(line, "*") == 0 ? "" : line, changed, ctx);
         test_sleep_ms(TEST_SLICE_MS);
     }
     return HUSH_CANCELED;

@@ -16,17 +16,20 @@
  *     dir/NAME.error     then fail with this status (UNAVAILABLE, DENIED, …)
  *     dir/NAME.retry     … and say that it may be asked again after so many milliseconds
  *     dir/NAME.dynamic   exists: each fetch makes another credential, the content and a number
- *     dir/NAME.lease     … with the lease NAME@NUMBER for NAME.ttl; "renewable" in it: it can be
- * renewed dir/NAME.renew.ttl     what a renewal gives, in milliseconds; without it NAME.ttl
+ *     dir/NAME.lease     … with the lease NAME@NUMBER for NAME.ttl; "renewable": what it can be
+ *     dir/NAME.renew.ttl     what a renewal gives, in milliseconds; without it NAME.ttl
  *     dir/NAME.renew.error, NAME.revoke.error, …    as NAME.error, for renew and revoke
  *     dir/.once          exists: says that each fetch makes a new credential
  *     dir/.stash         exists: open() takes what the stash has as "login", or puts that
- *     dir/.watch         exists: watch() reports the first line of each new dir/.changed ("*":
- * all); "partial" in it: not every change. Without it the provider cannot watch. dir/.watchlog
- * exists: a call of watch() is written to .calls too, as "watch ". dir/.list.delay,
- * .list.hang, .list.deaf, .list.error    the same for listings dir/.unlisted      exists: listings
- * are UNSUPPORTED dir/.calls         each call appends a line: "fetch NAME", "fetch NAME#V", "list
- * PREFIX", "renew LEASE", "revoke LEASE", "login NUMBER" or "resume NUMBER"
+ *     dir/.watch         exists: it can watch; "partial" in it: not every change is reported
+ *     dir/.changed       written anew: watch() reports its first line ("*": everything)
+ *     dir/.watchlog      exists: .calls also has "watch ", and "changed NAME" once it is reported
+ *     dir/.list.delay, .list.hang, .list.deaf, .list.error     as NAME.delay, …, for listings
+ *     dir/.listed.hang   exists: .calls also has "listed PREFIX" once a listing has read all
+ *                        names; it waits then
+ *     dir/.unlisted      exists: listings are UNSUPPORTED
+ *     dir/.calls         each call appends a line: "fetch NAME", "fetch NAME#V", "list PREFIX",
+ *                        "renew LEASE", "revoke LEASE", "login NUMBER" or "resume NUMBER"
  *
  * It reads dir and appends to .calls (which the test makes, if the provider runs as another user).
  */
@@ -259,6 +262,19 @@ static enum hush_status test_list_dir(struct hush_op *op, DIR *dir, const struct
     return HUSH_OK;
 }
 
+/* It has read the names, and may wait before it says so. */
+static enum hush_status test_listed(const struct test_provider *test, struct hush_op *op,
+                                    const char *prefix, enum hush_status listed)
+{
+    enum hush_status status;
+
+    if (!test_exists(test, ".listed", ".hang"))
+        return listed;
+    test_log_call(test, "listed", prefix, "");
+    status = test_script(test, op, ".listed");
+    return status != HUSH_OK ? status : listed;
+}
+
 static enum hush_status test_list(struct hush_provider *self, struct hush_op *op,
                                   const char *prefix, hush_emit_fn *emit, void *ctx)
 {
@@ -278,10 +294,11 @@ static enum hush_status test_list(struct hush_provider *self, struct hush_op *op
         return hush_fail(op, HUSH_NOT_FOUND, "'%s' is no name of a folder", prefix);
     dir = path == NULL ? NULL : opendir(path);
     if (dir == NULL)
-        return hush_fail(op, hush_status_from_errno(errno), "'%s': %m", prefix);
+        return test_listed(test, op, prefix,
+                           hush_fail(op, hush_status_from_errno(errno), "'%s': %m", prefix));
     status = test_list_dir(op, dir, &listing);
     (void)closedir(dir); /* was opened for reading */
-    return status;
+    return test_listed(test, op, prefix, status);
 }
 
 const struct hush_provider_ops hush_provider_test = {

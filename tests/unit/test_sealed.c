@@ -8,12 +8,14 @@
 #include "core/lockmem.h"
 #include "core/wipealloc.h"
 #include "memscan.h"
+#include "sealed/reader.h"
 #include "sealed/store.h"
 #include "shared/json.h"
 #include "unit.h"
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -95,6 +97,11 @@ static void make_store(struct fixture *f)
     open_provider(f);
 }
 
+static struct {
+    struct fixture *f;
+    int commits; /* still to come, one whenever a reader has read the index and not yet the value */
+} writer;
+
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
@@ -110,6 +117,7 @@ static int set_up(void **state)
     f->source = (struct sealed_source){.store = f->store, .key_file = f->key};
     f->arena = hush_arena_new(ARENA_SIZE);
     assert_non_null(f->arena);
+    writer.commits = 0;
     *state = f;
     return 0;
 }
@@ -321,6 +329,46 @@ static void an_older_index_is_refused(void **state)
     expect(f, "a", "", "one");
     put(f, "a", "zwei");
     expect(f, "a", "", "zwei");
+}
+
+/* NOLINTBEGIN: the linker's names */
+__typeof__(hush_sealed_load_version) __real_hush_sealed_load_version;
+__typeof__(hush_sealed_load_version) __wrap_hush_sealed_load_version;
+enum hush_status __wrap_hush_sealed_load_version(struct hush_op *op, const struct sealed_access *at,
+                                                 const char *name,
+                                                 const struct sealed_version *version,
+                                                 struct hush_secret **out, size_t *which)
+/* NOLINTEND */
+{
+    if (writer.commits > 0)
+        put(writer.f, "a", writer.commits-- % 2 == 0 ? "even" : "odd");
+    return __real_hush_sealed_load_version(op, at, name, version, out, which); /* NOLINT */
+}
+
+/* Somebody who writes all the time is waited for, as long as the reader has time. */
+static void a_busy_writer_is_no_damage(void **state)
+{
+    const struct hush_ref ref = {.path = "a"};
+    const struct hush_version none = {""};
+    struct hush_value value = {0};
+    struct fixture *f = *state;
+    struct hush_op op;
+
+    make_store(f);
+    put(f, "a", "one");
+    writer.f = f;
+    writer.commits = 61;
+    hush_op_init(&op, f->arena, 60000);
+    assert_int_equal(f->provider->ops->fetch(f->provider, &op, &ref, &none, &value), HUSH_OK);
+    assert_int_equal(writer.commits, 0);
+    assert_memory_equal(hush_secret_bytes(value.secret), "odd", 3);
+    hush_value_clear(&value);
+    writer.commits = INT_MAX;
+    hush_op_init(&op, f->arena, 200);
+    assert_int_equal(f->provider->ops->fetch(f->provider, &op, &ref, &none, &value), HUSH_TIMEOUT);
+    writer.commits = 0;
+    put(f, "a", "last");
+    expect(f, "a", "", "last");
 }
 
 static void a_removal_cannot_be_undone_by_an_older_index(void **state)
@@ -617,6 +665,7 @@ int main(void)
         TEST(a_commit_is_all_or_nothing),
         TEST(what_a_dead_writer_left_is_finished),
         TEST(an_older_index_is_refused),
+        TEST(a_busy_writer_is_no_damage),
         TEST(a_removal_cannot_be_undone_by_an_older_index),
         TEST(another_file_of_the_same_version_is_refused),
         TEST(a_damaged_index_has_a_copy),

@@ -124,8 +124,7 @@ static void *watch_thread(void *arg)
             break;
         hush_warning("watch ended instance=%s status=%s reason=\"%s\"", instance->config->name,
                      hush_status_name(status), instance->watch_op.detail);
-        for (int ms = 0; ms < PAUSE_MS && !hush_op_canceled(&instance->watch_op); ms += 50)
-            (void)nanosleep(&(struct timespec){.tv_nsec = 50L * HUSH_NS_PER_MS}, NULL);
+        hush_op_wait(&instance->watch_op, -1, hush_now_ns() + PAUSE_MS * (uint64_t)HUSH_NS_PER_MS);
         missed(instance);
     }
     return NULL;

@@ -182,8 +182,8 @@ static void renew_tend(struct vault *v, struct hush_op *op, struct renew *r)
     renew_rest(r, t, done);
 }
 
-enum hush_status vault_token_watch(struct vault *v, struct hush_op *op, hush_changed_fn *changed,
-                                   void *ctx)
+/* Until op is canceled. */
+static void renew_watch(struct vault *v, struct hush_op *op, hush_changed_fn *changed, void *ctx)
 {
     const bool dynamic = (v->base.flags & HUSH_ONE_SECRET_PER_READ) != 0;
     struct vault_token *t = &v->token;
@@ -193,21 +193,33 @@ enum hush_status vault_token_watch(struct vault *v, struct hush_op *op, hush_cha
     r.generation = t->generation;
     while (!hush_op_canceled(op)) {
         const uint32_t before = r.generation;
+        uint64_t due_ns;
         r.generation = t->generation;
         if (before != r.generation) {
             r.pause_ms = 0;
             r.not_before_ns = 0;
         }
+        due_ns = renew_due_ns(&r, t);
         if (before != r.generation && before != 0 && dynamic) {
             pthread_mutex_unlock(&t->lock);
             changed(ctx, "");
             pthread_mutex_lock(&t->lock);
-        } else if (renew_due_ns(&r, t) <= hush_now_ns()) {
+        } else if (due_ns <= hush_now_ns()) {
             renew_tend(v, op, &r);
         } else {
-            vault_token_pause(t);
+            vault_token_pause(t, due_ns);
         }
     }
     pthread_mutex_unlock(&t->lock);
+}
+
+enum hush_status vault_token_watch(struct vault *v, struct hush_op *op, hush_changed_fn *changed,
+                                   void *ctx)
+{
+    struct vault_waker waker;
+
+    vault_waker_begin(&waker, &v->token, op);
+    renew_watch(v, op, changed, ctx);
+    vault_waker_end(&waker);
     return hush_fail(op, HUSH_CANCELED, "canceled");
 }

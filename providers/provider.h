@@ -186,7 +186,8 @@ struct hush_provider_ops {
                                  hush_emit_fn *emit, void *ctx);
 
     /*
-     * Block and report changes until op is canceled (then HUSH_CANCELED). The op has no deadline.
+     * Block and report changes until op is canceled (then HUSH_CANCELED). The op has no deadline;
+     * watch() sleeps until there is something to do: see hush_op_wait() and hush_op_waker().
      * Any other return: the core calls again after a pause and takes everything as changed.
      */
     enum hush_status (*watch)(struct hush_provider *self, struct hush_op *op,

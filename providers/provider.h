@@ -128,6 +128,7 @@ enum hush_provider_flags {
     HUSH_HAS_UNCHANGED = 1u << 1, /* fetch honours if_not */
     HUSH_IS_LOCAL = 1u << 2,      /* never touches the network */
     HUSH_IS_MAP = 1u << 3,        /* secrets are maps: `as` defaults to directory */
+    HUSH_GIVES_LOGIN_BACK = 1u << 4, /* revoke() is called for the login, too */
     HUSH_ONE_SECRET_PER_READ =
         1u << 5, /* each fetch makes a new credential: never prefetch or retry */
     HUSH_WATCH_IS_PARTIAL =
@@ -196,8 +197,9 @@ struct hush_provider_ops {
     /*
      * Leases (meta.lease). renew gives the new ttl_ms and renewable, the lease's id stays; if what
      * it gives is much shorter than before, the lease nears its end and the core fetches another.
-     * HUSH_NOT_FOUND: the lease, or the login that it depended on, is gone. revoke: at unmount;
-     * HUSH_UNSUPPORTED: not wanted.
+     * HUSH_NOT_FOUND: the lease, or the login that it depended on, is gone. revoke: at unmount, for
+     * each lease that is known; HUSH_UNSUPPORTED: not wanted. After these, where the instance has
+     * HUSH_GIVES_LOGIN_BACK, with lease "": the login that it made for itself, if it has one.
      */
     enum hush_status (*renew)(struct hush_provider *self, struct hush_op *op, const char *lease,
                               struct hush_meta *meta);

@@ -2,8 +2,9 @@
 /*
  * renew.c - the slot watch: the token is renewed at about two thirds of its life, or replaced by a
  * new login where no renewal can help, so that readers meet a token that lives. A failure keeps the
- * token and is tried again, never without a pause.
+ * token and is tried again, never without a pause. And the end of a token: it is given back.
  */
+#include "core/cleanup.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "vault/token.h"
@@ -222,4 +223,29 @@ enum hush_status vault_token_watch(struct vault *v, struct hush_op *op, hush_cha
     renew_watch(v, op, changed, ctx);
     vault_waker_end(&waker);
     return hush_fail(op, HUSH_CANCELED, "canceled");
+}
+
+/* -- The end ----------------------------------------------------------------------------------- */
+
+enum hush_status vault_token_revoke(struct vault *v, struct hush_op *op)
+{
+    struct vault_token *t = &v->token;
+    struct vault_request request = {.method = "POST", .path = "auth/token/revoke-self"};
+    struct hush_http_answer answer = {0};
+    struct hush_secret *token = NULL;
+    enum hush_status status;
+
+    pthread_mutex_lock(&t->lock);
+    if (v->auth_method != VAULT_AUTH_TOKEN && vault_token_usable(t))
+        token = hush_steal(&t->secret); /* nobody shall use it any more */
+    pthread_mutex_unlock(&t->lock);
+    if (token == NULL)
+        return hush_fail(op, HUSH_UNSUPPORTED, "there is no login to give back");
+    request.token = token;
+    status = vault_send(v, op, &request, &answer);
+    if (status == HUSH_OK && answer.code / 100 != 2 && !vault_is_bad_token(&answer))
+        status = vault_status(op, &request, &answer);
+    hush_http_answer_clear(&answer);
+    hush_secret_unref(token);
+    return status;
 }

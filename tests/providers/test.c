@@ -21,6 +21,7 @@
  *     dir/NAME.renew.error, NAME.revoke.error, …    as NAME.error, for renew and revoke
  *     dir/.once          exists: says that each fetch makes a new credential
  *     dir/.stash         exists: open() takes what the stash has as "login", or puts that
+ *     dir/.open.error    open() fails with this status
  *     dir/.login         exists: revoke() is called for a login, too, as "revoke "; .revoke.error, …
  *     dir/.watch         exists: watch() reports the first line of each new dir/.changed ("*":
  * all); "partial" in it: not every change. Without it the provider cannot watch. dir/.watchlog

@@ -43,8 +43,8 @@ void hush_lease_tend(struct hush_fs *fs, struct hush_item *item, uint64_t now_ns
 
 /*
  * The mount ends: revoke the lease of every version that is known, then each instance's login if it
- * gives that back, all within HUSH_REVOKE_MS. Failures are logged. No other thread changes items any more. False: a provider does not come back, the
- * process must end.
+ * gives that back, all within HUSH_REVOKE_MS. Failures are logged. No other thread changes items
+ * any more. False: a provider does not come back, the process must end.
  */
 bool hush_lease_revoke_all(struct hush_fs *fs);
 

@@ -112,8 +112,9 @@ struct hush_state {
         suspicion; /* HUSH_SUSPECT_*: how the worker before died; set before each exec */
     struct hush_reload reload;
     _Atomic uint32_t ending; /* the mount ends: set by the keeper before it ends the worker */
-    _Atomic uint32_t leases; /* leases or logins are to be given back: a worker needs longer to end */
-    uint64_t key[2];         /* random: for node ids and names' hashes; the same in every worker */
+    _Atomic uint32_t
+        leases;      /* leases or logins are to be given back: a worker needs longer to end */
+    uint64_t key[2]; /* random: for node ids and names' hashes; the same in every worker */
     uint64_t started_ns;
     uint32_t open_mode;     /* of the worker that answered INIT: the kernel holds it to that */
     uint32_t served_config; /* config_generation of the worker that served last; 0: none did */

@@ -3,9 +3,9 @@
  * revoke.c - the end of a mount: nobody reads any more, so the leases that it holds are given back.
  * Several at a time, and all together in HUSH_REVOKE_MS. See lease.h; called by serve.c.
  *
- * The leases first, one by one: a backend that ends them with the login does so when it pleases, and
- * does not say which it could not end. The logins then have their own part of the time, since what
- * was not reached before ends with them.
+ * The leases first, one by one: a backend that ends them with the login does so when it pleases,
+ * and does not say which it could not end. The logins then have their own part of the time, since
+ * what was not reached before ends with them.
  */
 #include "lease.h"
 

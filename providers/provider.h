@@ -124,10 +124,10 @@ typedef void hush_changed_fn(void *ctx, const char *path);
 /* What a NULL function pointer cannot say. ops->flags is what the type can; an instance's own are
  * in struct hush_provider, where open() may change them. */
 enum hush_provider_flags {
-    HUSH_HAS_VERSIONS = 1u << 0,  /* fetch honours ref->version */
-    HUSH_HAS_UNCHANGED = 1u << 1, /* fetch honours if_not */
-    HUSH_IS_LOCAL = 1u << 2,      /* never touches the network */
-    HUSH_IS_MAP = 1u << 3,        /* secrets are maps: `as` defaults to directory */
+    HUSH_HAS_VERSIONS = 1u << 0,     /* fetch honours ref->version */
+    HUSH_HAS_UNCHANGED = 1u << 1,    /* fetch honours if_not */
+    HUSH_IS_LOCAL = 1u << 2,         /* never touches the network */
+    HUSH_IS_MAP = 1u << 3,           /* secrets are maps: `as` defaults to directory */
     HUSH_GIVES_LOGIN_BACK = 1u << 4, /* revoke() is called for the login, too */
     HUSH_ONE_SECRET_PER_READ =
         1u << 5, /* each fetch makes a new credential: never prefetch or retry */

@@ -45,17 +45,17 @@ bool hush_op_canceled(const struct hush_op *op);
 void hush_op_cancel(struct hush_op *op);
 
 /*
- * Sleep until fd (-1: none) can be read, until until_ns (of hush_now_ns(); UINT64_MAX: for ever), or
- * until op is canceled, which is seen at once. May return early: look again at what was waited for.
- * The deadline of op is the caller's to mind.
+ * Sleep until fd (-1: none) can be read, until until_ns (of hush_now_ns(); UINT64_MAX: for ever),
+ * or until op is canceled, which is seen at once. May return early: look again at what was waited
+ * for. The deadline of op is the caller's to mind.
  */
 void hush_op_wait(struct hush_op *op, int fd, uint64_t until_ns);
 
 /*
  * For who cannot wait so, since something else wakes it, too: hush_op_cancel() calls waker from now
- * on (and at once, if op is canceled already). Returns the one before (NULL: none), which must be put
- * back before waker goes: afterwards waker is not called any more. The caller may hold no lock that
- * a waker takes.
+ * on (and at once, if op is canceled already). Returns the one before (NULL: none), which must be
+ * put back before waker goes: afterwards waker is not called any more. The caller may hold no lock
+ * that a waker takes.
  */
 struct hush_waker *hush_op_waker(struct hush_op *op, struct hush_waker *waker);
 

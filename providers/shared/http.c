@@ -58,7 +58,8 @@ bool hush_http_init(void)
 
 static void line_wake(struct hush_waker *self)
 {
-    (void)hush_curl.multi_wakeup(((struct http_line *)(void *)self)->multi); /* if it fails: later */
+    (void)hush_curl.multi_wakeup(
+        ((struct http_line *)(void *)self)->multi); /* if it fails: later */
 }
 
 static void line_free(struct http_line *line)

@@ -10,7 +10,7 @@
 #include "vault/vault_int.h"
 
 enum {
-    VAULT_SLEEP_MS = 15 * 1000,   /* at most at a time: a suspended machine's sleep is not counted */
+    VAULT_SLEEP_MS = 15 * 1000, /* at most at a time: a suspended machine's sleep is not counted */
     VAULT_REFUSED_MS = 60 * 1000, /* how long a refused login is not tried again */
     VAULT_CORRECTED_MS =
         1000, /* how soon its credential is looked at again, which may have been corrected */

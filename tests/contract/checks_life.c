@@ -311,10 +311,11 @@ static bool life_sleeps(const struct contract_fixture *fixture, const struct hus
 }
 
 /* How often a thread of ours has fallen asleep. */
-static unsigned long life_switches(pid_t tid)
+static uint64_t life_switches(pid_t tid)
 {
     static const char key[] = "\nvoluntary_ctxt_switches:";
-    char path[64], text[4096];
+    char path[64], text[4096], *digits;
+    uint64_t count = 0;
     size_t size;
     FILE *file;
 
@@ -325,14 +326,18 @@ static unsigned long life_switches(pid_t tid)
     (void)fclose(file);
     text[size] = '\0';
     assert_non_null(strstr(text, key));
-    return strtoul(strstr(text, key) + sizeof(key) - 1, NULL, 10);
+    digits = strstr(text, key) + sizeof(key) - 1;
+    digits += strspn(digits, " \t");
+    digits[strcspn(digits, "\n")] = '\0';
+    assert_true(hush_parse_u64(digits, UINT64_MAX, &count));
+    return count;
 }
 
 /* An idle mount lets the machine sleep. */
 static void watch_sleeps(struct contract *c)
 {
     struct life_watch watch = {0};
-    unsigned long before;
+    uint64_t before;
 
     life_watch_start(&watch, c);
     before = life_switches(watch.tid);

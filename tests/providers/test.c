@@ -17,18 +17,21 @@
  *     dir/NAME.retry     … and say that it may be asked again after so many milliseconds
  *     dir/NAME.dynamic   exists: each fetch makes another credential, the content and a number
  *     dir/NAME.lease     … with the lease NAME@NUMBER for NAME.ttl; "renewable" in it: it can be
- * renewed dir/NAME.renew.ttl     what a renewal gives, in milliseconds; without it NAME.ttl
+ *                        renewed
+ *     dir/NAME.renew.ttl what a renewal gives, in milliseconds; without it NAME.ttl
  *     dir/NAME.renew.error, NAME.revoke.error, …    as NAME.error, for renew and revoke
+ *     dir/.open.error    open() fails with this status
+ *     dir/.login         exists: revoke() is called for a login, too (.revoke.error, …)
  *     dir/.once          exists: says that each fetch makes a new credential
  *     dir/.stash         exists: open() takes what the stash has as "login", or puts that
- *     dir/.open.error    open() fails with this status
- *     dir/.login         exists: revoke() is called for a login, too, as "revoke "; .revoke.error, …
- *     dir/.watch         exists: watch() reports the first line of each new dir/.changed ("*":
- * all); "partial" in it: not every change. Without it the provider cannot watch. dir/.watchlog
- * exists: a call of watch() is written to .calls too, as "watch ". dir/.list.delay,
- * .list.hang, .list.deaf, .list.error    the same for listings dir/.unlisted      exists: listings
- * are UNSUPPORTED dir/.calls         each call appends a line: "fetch NAME", "fetch NAME#V", "list
- * PREFIX", "renew LEASE", "revoke LEASE", "login NUMBER" or "resume NUMBER"
+ *     dir/.watch         exists: watch() reports the first line of each new dir/.changed ("*": all);
+ *                        "partial" in it: not every change. Without it the provider cannot watch
+ *     dir/.watchlog      exists: a call of watch() is written to .calls too, as "watch "
+ *     dir/.list.delay, .list.hang, .list.deaf, .list.error    the same for listings
+ *     dir/.unlisted      exists: listings are UNSUPPORTED
+ *     dir/.calls         each call appends a line: "fetch NAME", "fetch NAME#V", "list PREFIX",
+ *                        "renew LEASE", "revoke LEASE" (of a login: "revoke "), "login NUMBER" or
+ *                        "resume NUMBER"
  *
  * It reads dir and appends to .calls (which the test makes, if the provider runs as another user).
  */

@@ -183,7 +183,8 @@ static void test_login_is_given_back(void **state)
     put(k, "s/db");
     backend_control(k, "s", "/.login", "");
     kernel_start(k, CONFIG_SHORT);
-    assert_int_equal(k->shared->state.leases, 1); /* the keeper gives it time, without a lease, too */
+    assert_int_equal(k->shared->state.leases,
+                     1); /* the keeper gives it time, without a lease, too */
     assert_string_equal(kernel_cat(k, TID, "s/db"), "cred1");
     kernel_kill(k);
     kernel_start(k, CONFIG_SHORT);
@@ -228,7 +229,8 @@ static void test_login_of_an_instance_that_is_gone(void **state)
     backend_control(k, "t", "/.login", "");
     kernel_start(k, "[provider/t]\ntype = test\ndir = @/t\n");
     assert_int_equal(kernel_end(k), HUSH_EXIT_UNMOUNTED);
-    assert_int_equal(backend_calls(k, "s", NULL), 1); /* neither lease nor login: they end by themselves */
+    assert_int_equal(backend_calls(k, "s", NULL),
+                     1); /* neither lease nor login: they end by themselves */
     assert_int_equal(backend_calls(k, "t", "revoke "), 1);
 }
 

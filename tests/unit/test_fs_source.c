@@ -210,7 +210,7 @@ static void test_not_opened(void **state)
     backend_control(k, "s", "/.watch", "");
     backend_control(k, "s", "/.watchlog", "");
     reload(k, CONFIG_S);
-    (void)usleep(2500000); /* the lease is due, and ends */
+    (void)usleep(2500000);                                    /* the lease is due, and ends */
     assert_string_equal(kernel_cat(k, TID, "s/db"), "cred1"); /* nobody refused it */
     assert_int_equal(kernel_open_path(k, TID, "s/other", &file), EIO);
     assert_int_equal(kernel_end(k), HUSH_EXIT_UNMOUNTED);

@@ -149,7 +149,7 @@ static void a_cancel_ends_a_wait(void **state)
 {
     struct waiter w = {.fd = -1, .until_ns = UINT64_MAX};
 
-    (void)state; /* none */
+    (void)state;                        /* none */
     for (unsigned i = 0; i < 50; i++) { /* before, while and after it falls asleep */
         hush_op_init(&w.op, NULL, 0);
         assert_int_equal(pthread_create(&w.thread, NULL, wait_in_thread, &w), 0);

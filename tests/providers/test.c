@@ -24,14 +24,14 @@
  *     dir/.login         exists: revoke() is called for a login, too (.revoke.error, …)
  *     dir/.once          exists: says that each fetch makes a new credential
  *     dir/.stash         exists: open() takes what the stash has as "login", or puts that
- *     dir/.watch         exists: watch() reports the first line of each new dir/.changed ("*": all);
- *                        "partial" in it: not every change. Without it the provider cannot watch
+ *     dir/.watch         exists: watch() reports the first line of each new dir/.changed ("*" in
+ *                        it: all); "partial" in it: not every change. Without it: cannot watch
  *     dir/.watchlog      exists: a call of watch() is written to .calls too, as "watch "
  *     dir/.list.delay, .list.hang, .list.deaf, .list.error    the same for listings
  *     dir/.unlisted      exists: listings are UNSUPPORTED
  *     dir/.calls         each call appends a line: "fetch NAME", "fetch NAME#V", "list PREFIX",
- *                        "renew LEASE", "revoke LEASE" (of a login: "revoke "), "login NUMBER" or
- *                        "resume NUMBER"
+ *                        "renew LEASE", "revoke LEASE" (of a login: "revoke "), "login NUMBER"
+ *                        or "resume NUMBER"
  *
  * It reads dir and appends to .calls (which the test makes, if the provider runs as another user).
  */

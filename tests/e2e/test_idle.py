@@ -99,6 +99,5 @@ def test_an_idle_mount_sleeps(bao, vault, open_mode):
     assert [read(m.path / p) for p in ("e/one", "f/one", "s/one")] == [b"from the environment", b"from a file", b"sealed"]
     time.sleep(SETTLE_SECONDS)
     found = wake_ups(m.pids(), 4 if QUICK else 10)
-    print(found)
     assert found.keys() == WAKE_UPS.keys()
     assert all(found[name] <= WAKE_UPS[name] + MORE for name in WAKE_UPS), found

@@ -51,6 +51,8 @@ struct hush_instance {
     pthread_t watcher;
     bool watching; /* watch() runs: listings are as fresh as its reports */
     struct hush_op watch_op;
+    enum hush_status opened; /* what open() said; unless HUSH_OK no other slot is called */
+    char opened_why[HUSH_DETAIL_MAX];
     uint64_t source; /* hash of what decides which bytes a name has here: type and options */
     enum hush_status health; /* of the last call that reached an outcome */
     char detail[HUSH_DETAIL_MAX];
@@ -63,8 +65,7 @@ struct hush_snapshot {
     struct hush_item *item;
     struct hush_snapshot *prev, *next; /* in item->old */
     struct hush_value value;
-    struct hush_node
-        *nodes; /* one for a file; directory, .json or .value, and fields for a directory */
+    struct hush_node *nodes; /* one for a file; else directory, .json or .value, fields */
     size_t node_count;
     bool directory; /* how it is shown; a new configuration does not change it */
     hush_block block;
@@ -78,10 +79,9 @@ enum hush_kinds {
 };
 
 struct hush_item {
-    char *path;  /* as shown, INSTANCE/…; the key */
-    uint64_t id; /* hash of the path, never 0; the same in every worker */
-    struct hush_instance
-        *instance;   /* NULL: it is configured no more; only open files keep the item */
+    char *path;                     /* as shown, INSTANCE/…; the key */
+    uint64_t id;                    /* hash of the path, never 0; the same in every worker */
+    struct hush_instance *instance; /* NULL: configured no more, open files keep the item */
     uint64_t source; /* of its instance, and its own parameters: another one, other bytes */
     struct hush_settings settings;
     unsigned kinds;                /* learned: what the name is */

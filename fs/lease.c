@@ -170,7 +170,9 @@ void hush_job_renew(struct hush_fs *fs, struct hush_job *job)
     pthread_mutex_unlock(&fs->lock);
     if (asks) {
         hush_metric_add(HUSH_METRIC_RENEWALS, 1);
-        status = p->ops->renew(p, &job->op, asked.lease, &meta);
+        status = hush_job_may_call(job);
+        if (status == HUSH_OK)
+            status = p->ops->renew(p, &job->op, asked.lease, &meta);
         log_failure(job, status);
     }
     pthread_mutex_lock(&fs->lock);

@@ -13,7 +13,8 @@
  *               each other for ever
  *
  * A value that was replaced is not revoked, its readers still use it. All leases that are known are
- * revoked when the mount ends.
+ * revoked when the mount ends; then the logins that instances made for themselves, with which the
+ * backend ends what else hangs on them.
  */
 #ifndef HUSH_LEASE_H
 #define HUSH_LEASE_H
@@ -41,9 +42,9 @@ void hush_lease_tend(struct hush_fs *fs, struct hush_item *item, uint64_t now_ns
 /* -- Without ----------------------------------------------------------------------------------- */
 
 /*
- * The mount ends: revoke the lease of every version that is known, within HUSH_REVOKE_MS. Failures
- * are logged. No other thread changes items any more. False: a provider does not come back, the
- * process must end.
+ * The mount ends: revoke the lease of every version that is known, then each instance's login if it
+ * gives that back, all within HUSH_REVOKE_MS. Failures are logged. No other thread changes items
+ * any more. False: a provider does not come back, the process must end.
  */
 bool hush_lease_revoke_all(struct hush_fs *fs);
 

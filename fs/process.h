@@ -78,7 +78,7 @@ enum {
     HUSH_SUSPECT_KILLED = 1,   /* SIGKILL, SIGTERM, or an exit with a status from above */
     HUSH_SUSPECT_CRASHED = 32, /* anything else: two crashes are enough */
     HUSH_SUSPECT_LIMIT = 64,
-    HUSH_REVOKE_MS = 5000, /* what a worker may take at the end of the mount to give leases back */
+    HUSH_REVOKE_MS = 5000, /* what a worker may take at the end to give leases and logins back */
 };
 
 /* A request that was read and not yet answered. */
@@ -112,8 +112,9 @@ struct hush_state {
         suspicion; /* HUSH_SUSPECT_*: how the worker before died; set before each exec */
     struct hush_reload reload;
     _Atomic uint32_t ending; /* the mount ends: set by the keeper before it ends the worker */
-    _Atomic uint32_t leases; /* a worker has, or had, leases to give back: it needs longer to end */
-    uint64_t key[2];         /* random: for node ids and names' hashes; the same in every worker */
+    _Atomic uint32_t
+        leases;      /* leases or logins are to be given back: a worker needs longer to end */
+    uint64_t key[2]; /* random: for node ids and names' hashes; the same in every worker */
     uint64_t started_ns;
     uint32_t open_mode;     /* of the worker that answered INIT: the kernel holds it to that */
     uint32_t served_config; /* config_generation of the worker that served last; 0: none did */

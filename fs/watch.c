@@ -135,8 +135,7 @@ static void *watch_thread(void *arg)
             break;
         hush_warning("watch ended instance=%s status=%s reason=\"%s\"", instance->config->name,
                      hush_status_name(status), instance->watch_op.detail);
-        for (int ms = 0; ms < PAUSE_MS && !hush_op_canceled(&instance->watch_op); ms += 50)
-            (void)nanosleep(&(struct timespec){.tv_nsec = 50L * HUSH_NS_PER_MS}, NULL);
+        hush_op_wait(&instance->watch_op, -1, hush_now_ns() + PAUSE_MS * (uint64_t)HUSH_NS_PER_MS);
         missed(instance);
     }
     return NULL;
@@ -144,7 +143,7 @@ static void *watch_thread(void *arg)
 
 bool hush_watch_start(struct hush_instance *instance)
 {
-    if (instance->provider->ops->watch == NULL)
+    if (instance->provider->ops->watch == NULL || instance->opened != HUSH_OK)
         return true;
     hush_op_init(&instance->watch_op, instance->fs->arena, 0);
     errno = pthread_create(&instance->watcher, NULL, watch_thread, instance);

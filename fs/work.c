@@ -164,10 +164,11 @@ static enum hush_status fetch_call(struct hush_job *job, const struct fetch *f,
 {
     const struct hush_provider_ops *ops = job->instance->provider->ops;
     struct hush_ref ref = {.path = f->ref.path, .version = f->ref.version, .params = f->params};
-    enum hush_status status;
+    enum hush_status status = hush_job_may_call(job);
 
     hush_metric_add(HUSH_METRIC_FETCHES, 1);
-    status = ops->fetch(job->instance->provider, &job->op, &ref, &f->if_not, value);
+    if (status == HUSH_OK)
+        status = ops->fetch(job->instance->provider, &job->op, &ref, &f->if_not, value);
     if (status == HUSH_OK)
         status = shape(&job->op, job->instance->config, f->directory, value);
     if (status != HUSH_OK)
@@ -226,8 +227,10 @@ static enum hush_status list_call(struct hush_job *job, const char *prefix,
 {
     struct hush_provider *p = job->instance->provider;
     struct hush_listing *l;
-    enum hush_status status;
+    enum hush_status status = hush_job_may_call(job);
 
+    if (status != HUSH_OK)
+        return status;
     if (p->ops->list == NULL)
         return hush_fail(&job->op, HUSH_UNSUPPORTED, "the backend cannot list");
     l = calloc(1, sizeof(*l));

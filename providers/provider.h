@@ -124,10 +124,11 @@ typedef void hush_changed_fn(void *ctx, const char *path);
 /* What a NULL function pointer cannot say. ops->flags is what the type can; an instance's own are
  * in struct hush_provider, where open() may change them. */
 enum hush_provider_flags {
-    HUSH_HAS_VERSIONS = 1u << 0,  /* fetch honours ref->version */
-    HUSH_HAS_UNCHANGED = 1u << 1, /* fetch honours if_not */
-    HUSH_IS_LOCAL = 1u << 2,      /* never touches the network */
-    HUSH_IS_MAP = 1u << 3,        /* secrets are maps: `as` defaults to directory */
+    HUSH_HAS_VERSIONS = 1u << 0,     /* fetch honours ref->version */
+    HUSH_HAS_UNCHANGED = 1u << 1,    /* fetch honours if_not */
+    HUSH_IS_LOCAL = 1u << 2,         /* never touches the network */
+    HUSH_IS_MAP = 1u << 3,           /* secrets are maps: `as` defaults to directory */
+    HUSH_GIVES_LOGIN_BACK = 1u << 4, /* revoke() is called for the login, too */
     HUSH_ONE_SECRET_PER_READ =
         1u << 5, /* each fetch makes a new credential: never prefetch or retry */
     HUSH_WATCH_IS_PARTIAL =
@@ -186,7 +187,8 @@ struct hush_provider_ops {
                                  hush_emit_fn *emit, void *ctx);
 
     /*
-     * Block and report changes until op is canceled (then HUSH_CANCELED). The op has no deadline.
+     * Block and report changes until op is canceled (then HUSH_CANCELED). The op has no deadline;
+     * watch() sleeps until there is something to do: see hush_op_wait() and hush_op_waker().
      * Any other return: the core calls again after a pause and takes everything as changed.
      */
     enum hush_status (*watch)(struct hush_provider *self, struct hush_op *op,
@@ -195,8 +197,9 @@ struct hush_provider_ops {
     /*
      * Leases (meta.lease). renew gives the new ttl_ms and renewable, the lease's id stays; if what
      * it gives is much shorter than before, the lease nears its end and the core fetches another.
-     * HUSH_NOT_FOUND: the lease, or the login that it depended on, is gone. revoke: at unmount;
-     * HUSH_UNSUPPORTED: not wanted.
+     * HUSH_NOT_FOUND: the lease, or the login that it depended on, is gone. revoke: at unmount, for
+     * each lease that is known; HUSH_UNSUPPORTED: not wanted. After these, where the instance has
+     * HUSH_GIVES_LOGIN_BACK, with lease "": the login that it made for itself, if it has one.
      */
     enum hush_status (*renew)(struct hush_provider *self, struct hush_op *op, const char *lease,
                               struct hush_meta *meta);

@@ -10,17 +10,25 @@
 
 #include "status.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct hush_arena;
 
+/* How a call that waits is woken by hush_op_cancel(); see hush_op_waker(). */
+struct hush_waker {
+    void (*wake)(struct hush_waker *self); /* any thread; does not wait, knows nothing of the op */
+};
+
 enum { HUSH_DETAIL_MAX = 256, HUSH_SECRET_SIZE_MAX = 1 << 20 /* as systemd's credentials */ };
 
 struct hush_op {
     uint64_t deadline_ns; /* CLOCK_BOOTTIME, see clock.h; 0: none */
     atomic_bool canceled;
+    pthread_mutex_t lock;         /* of what follows */
+    struct hush_waker *waker;     /* NULL: none */
     struct hush_arena *arena;     /* where hush_secret_new() allocates */
     uint64_t secret_max;          /* bytes; larger values are HUSH_TOO_LARGE */
     uint64_t no_room;             /* bytes of a value that did not fit into arena; 0: all did */
@@ -33,7 +41,23 @@ void hush_op_init(struct hush_op *op, struct hush_arena *arena, uint32_t timeout
 
 uint32_t hush_op_left_ms(const struct hush_op *op); /* 0: the deadline passed; UINT32_MAX: none */
 bool hush_op_canceled(const struct hush_op *op);
-void hush_op_cancel(struct hush_op *op); /* any thread */
+/* Any thread; may come before hush_op_init() for an op that is all zero, and has no effect then. */
+void hush_op_cancel(struct hush_op *op);
+
+/*
+ * Sleep until fd (-1: none) can be read, until until_ns (of hush_now_ns(); UINT64_MAX: for ever),
+ * or until op is canceled, which is seen at once. May return early: look again at what was waited
+ * for. The deadline of op is the caller's to mind.
+ */
+void hush_op_wait(struct hush_op *op, int fd, uint64_t until_ns);
+
+/*
+ * For who cannot wait so, since something else wakes it, too: hush_op_cancel() calls waker from now
+ * on (and at once, if op is canceled already). Returns the one before (NULL: none), which must be
+ * put back before waker goes: afterwards waker is not called any more. The caller may hold no lock
+ * that a waker takes.
+ */
+struct hush_waker *hush_op_waker(struct hush_op *op, struct hush_waker *waker);
 
 /*
  * Record why the call failed and return status, so that a failure is one line:

@@ -16,20 +16,19 @@
 #include "file.h"
 
 #include "core/cleanup.h"
+#include "core/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <time.h>
 
 enum {
-    WATCH_SLICE_MS = 100,   /* a cancel is seen after this */
-    WATCH_ROOT_SLICES = 10, /* a new root, or one that came back, after that many */
+    WATCH_ROOT_MS = 1000,   /* a new root, or one that came back, is seen after this */
+    WATCH_RESTART_MS = 100, /* between two tables */
     WATCH_EVENTS_SIZE = 16 * (sizeof(struct inotify_event) + NAME_MAX + 1),
     WATCH_MASK = IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB |
                  IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK,
@@ -359,36 +358,37 @@ static bool watch_root_is_other(const struct watch *w)
            now.st_dev != w->root.st_dev;
 }
 
+static uint64_t watch_after(uint64_t ms)
+{
+    return hush_now_ns() + ms * HUSH_NS_PER_MS;
+}
+
 /* HUSH_OK: a new table is needed. */
 static enum hush_status watch_run(struct watch *w)
 {
-    for (unsigned slices = 1; !w->restart; slices++) {
-        struct pollfd poll_fd = {.fd = w->fd, .events = POLLIN};
-        enum hush_status status = HUSH_OK;
-        int ready = poll(&poll_fd, 1, WATCH_SLICE_MS);
+    uint64_t look_ns = watch_after(WATCH_ROOT_MS);
 
+    while (!w->restart) {
+        enum hush_status status;
+
+        hush_op_wait(w->op, w->fd, look_ns);
         if (hush_op_canceled(w->op))
             return hush_fail(w->op, HUSH_CANCELED, "canceled");
-        if (ready > 0)
-            status = watch_batch(w);
+        status = watch_batch(w);
         if (status != HUSH_OK)
             return status;
-        if (slices % WATCH_ROOT_SLICES == 0 && watch_root_is_other(w))
-            w->restart = true;
+        if (hush_now_ns() < look_ns)
+            continue;
+        look_ns = watch_after(WATCH_ROOT_MS);
+        w->restart = w->restart || watch_root_is_other(w);
     }
     return HUSH_OK;
 }
 
-/* CANCELED or HUSH_OK after that many slices. */
-static enum hush_status watch_pause(const struct watch *w, unsigned slices)
+/* CANCELED or HUSH_OK after that long. */
+static enum hush_status watch_pause(const struct watch *w, uint64_t ms)
 {
-    static const struct timespec slice = {.tv_nsec = WATCH_SLICE_MS * INT64_C(1000000)};
-
-    for (unsigned i = 0; i < slices; i++) {
-        if (hush_op_canceled(w->op))
-            break;
-        (void)nanosleep(&slice, NULL); /* a signal makes it shorter, which is fine */
-    }
+    hush_op_wait(w->op, -1, watch_after(ms));
     return hush_op_canceled(w->op) ? hush_fail(w->op, HUSH_CANCELED, "canceled") : HUSH_OK;
 }
 
@@ -401,14 +401,14 @@ static enum hush_status watch_once(struct watch *w, bool *there)
         if (*there)
             w->changed(w->ctx, "");
         *there = false;
-        return watch_pause(w, WATCH_ROOT_SLICES);
+        return watch_pause(w, WATCH_ROOT_MS);
     }
     if (status != HUSH_OK)
         return status;
     *there = true;
     w->changed(w->ctx, "");
     status = watch_run(w);
-    return status != HUSH_OK ? status : watch_pause(w, 1);
+    return status != HUSH_OK ? status : watch_pause(w, WATCH_RESTART_MS);
 }
 
 enum hush_status hush_file_watch(struct hush_provider *self, struct hush_op *op,

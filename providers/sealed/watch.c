@@ -9,18 +9,16 @@
 #include "sealed/sealed.h"
 
 #include "core/cleanup.h"
+#include "core/clock.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
-    WATCH_SLICE_MS = 100,    /* a cancel is seen after this */
-    WATCH_STORE_SLICES = 10, /* a new store, or one that came back, after that many */
+    WATCH_STORE_MS = 1000, /* a new store, or one that came back, is seen after this */
     WATCH_EVENTS_SIZE = 16 * (sizeof(struct inotify_event) + NAME_MAX + 1),
     WATCH_MASK =
         IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
@@ -103,6 +101,8 @@ static bool watch_events(int fd, bool *restart)
     const ssize_t got = read(fd, events, sizeof(events));
     bool look = false;
 
+    if (got < 0) /* nothing is there */
+        return false;
     for (const char *at = events; at < events + got;) {
         const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
         if (event->mask & (IN_Q_OVERFLOW | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED))
@@ -128,31 +128,36 @@ static enum hush_status watch_canceled(const struct watch *w)
     return hush_op_canceled(w->op) ? hush_fail(w->op, HUSH_CANCELED, "canceled") : HUSH_OK;
 }
 
+static uint64_t watch_after(uint64_t ms)
+{
+    return hush_now_ns() + ms * HUSH_NS_PER_MS;
+}
+
 /* HUSH_OK: a new watch is needed. */
 static enum hush_status watch_run(struct watch *w, int fd, const struct stat *store)
 {
+    uint64_t look_ns = watch_after(WATCH_STORE_MS);
     bool restart = false;
 
-    for (unsigned slices = 1; !restart; slices++) {
-        struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-        const int ready = poll(&poll_fd, 1, WATCH_SLICE_MS);
-        const enum hush_status status = watch_canceled(w);
+    while (!restart) {
+        enum hush_status status;
+        hush_op_wait(w->op, fd, look_ns);
+        status = watch_canceled(w);
         if (status != HUSH_OK)
             return status;
-        if (ready > 0 && watch_events(fd, &restart))
+        if (watch_events(fd, &restart))
             watch_look(w);
-        if (slices % WATCH_STORE_SLICES == 0 && watch_store_is_other(w, store))
-            restart = true;
+        if (hush_now_ns() < look_ns)
+            continue;
+        look_ns = watch_after(WATCH_STORE_MS);
+        restart = restart || watch_store_is_other(w, store);
     }
     return HUSH_OK;
 }
 
 static enum hush_status watch_pause(const struct watch *w)
 {
-    static const struct timespec slice = {.tv_nsec = WATCH_SLICE_MS * INT64_C(1000000)};
-
-    for (unsigned i = 0; i < WATCH_STORE_SLICES && !hush_op_canceled(w->op); i++)
-        (void)nanosleep(&slice, NULL); /* a signal makes it shorter, which is fine */
+    hush_op_wait(w->op, -1, watch_after(WATCH_STORE_MS));
     return watch_canceled(w);
 }
 

@@ -6,8 +6,8 @@
  * A line is one curl multi handle with its one easy handle; a kept connection belongs to its line.
  * A call takes the line that was used last, so that few connections are kept and those stay warm.
  *
- * The deadline is this file's, not curl's: curl is asked to work in slices, and what is under way
- * at the end is dropped with its connection. Names are resolved by a thread that curl starts;
+ * The deadline is this file's, not curl's: what is under way at the end, or when it is canceled, is
+ * dropped with its connection. Names are resolved by a thread that curl starts;
  * getaddrinfo() cannot be interrupted, and curl would wait for it when the request is dropped:
  * CURLOPT_QUICK_EXIT makes it leave that thread alone, which ends by itself. curl never forks.
  */
@@ -16,15 +16,16 @@
 #include "core/cleanup.h"
 #include "core/wipealloc.h"
 
+#include <limits.h>
 #include <string.h>
 
 enum {
     HTTP_IDLE_MAX = 8,  /* lines that are kept */
-    HTTP_SLICE_MS = 25, /* a cancel is seen within it */
     HTTP_HOSTS_MAX = 4, /* connections of a line: a login and its API may be at two hosts */
 };
 
 struct http_line {
+    struct hush_waker waker;
     struct http_line *next;
     CURLM *multi;
     CURL *easy;
@@ -55,6 +56,12 @@ bool hush_http_init(void)
 
 /* -- Lines ------------------------------------------------------------------------------------- */
 
+static void line_wake(struct hush_waker *self)
+{
+    (void)hush_curl.multi_wakeup(
+        ((struct http_line *)(void *)self)->multi); /* if it fails: later */
+}
+
 static void line_free(struct http_line *line)
 {
     if (line == NULL)
@@ -70,6 +77,7 @@ static struct http_line *line_new(void)
 
     if (line == NULL)
         return NULL;
+    line->waker.wake = line_wake;
     line->multi = hush_curl.multi_init();
     line->easy = hush_curl.easy_init();
     if (line->multi != NULL && line->easy != NULL &&
@@ -182,8 +190,8 @@ static enum hush_status line_drive(struct http_line *line, struct hush_op *op, c
             return HUSH_OK;
         }
         if (error == CURLM_OK)
-            error = hush_curl.multi_poll(
-                line->multi, NULL, 0, left_ms < HTTP_SLICE_MS ? (int)left_ms : HTTP_SLICE_MS, NULL);
+            error = hush_curl.multi_poll(line->multi, NULL, 0,
+                                         left_ms < INT_MAX ? (int)left_ms : INT_MAX, NULL);
     }
     return hush_fail(op, HUSH_NO_MEMORY, "%.*s: %s", at.host_size, at.host,
                      hush_curl.multi_strerror(error));
@@ -192,13 +200,16 @@ static enum hush_status line_drive(struct http_line *line, struct hush_op *op, c
 static enum hush_status line_call(struct http_line *line, struct hush_op *op,
                                   struct hush_http_exchange *exchange, struct hush_http_answer *out)
 {
+    struct hush_waker *before;
     enum hush_status status;
     CURLcode code = CURLE_OK;
 
     if (!hush_http_prepare(line->easy, exchange) ||
         hush_curl.multi_add_handle(line->multi, line->easy) != CURLM_OK)
         return hush_fail(op, HUSH_NO_MEMORY, "no memory for an HTTP request");
+    before = hush_op_waker(op, &line->waker);
     status = line_drive(line, op, exchange->request->url, &code);
+    (void)hush_op_waker(op, before);
     if (status == HUSH_OK)
         status = code == CURLE_OK ? hush_http_take(line->easy, op, exchange, out)
                                   : hush_http_fault(line->easy, op, exchange, code);

@@ -22,7 +22,8 @@
     X(easy_init) X(easy_cleanup) X(easy_reset) X(easy_setopt) X(easy_getinfo)                 \
     X(easy_strerror)                                                                          \
     X(multi_init) X(multi_cleanup) X(multi_setopt) X(multi_add_handle)                        \
-    X(multi_remove_handle) X(multi_perform) X(multi_poll) X(multi_info_read) X(multi_strerror)
+    X(multi_remove_handle) X(multi_perform) X(multi_poll) X(multi_info_read) X(multi_strerror) \
+    X(multi_wakeup)
 /* clang-format on */
 
 /* Its functions, by their names without curl_. */

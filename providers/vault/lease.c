@@ -133,6 +133,8 @@ enum hush_status vault_revoke(struct hush_provider *self, struct hush_op *op, co
 
     if (!v->revoke)
         return hush_fail(op, HUSH_UNSUPPORTED, "leases are left to end by themselves: revoke = no");
+    if (lease[0] == '\0')
+        return vault_token_revoke(v, op);
     if (id == NULL)
         return hush_fail(op, HUSH_NOT_FOUND, "not a lease of this instance");
     status = lease_post(v, op, "sys/leases/revoke", id, &answer, NULL);

@@ -67,7 +67,7 @@ const struct hush_option vault_options[] = {
     VAULT_OPTION(userpass_auth_path, STRING, "userpass", "userpass: where it is mounted, below auth/"),
     VAULT_OPTION(userpass_username, STRING, "", "userpass: the user"),
     VAULT_OPTION(userpass_password_file, SECRET_FILE, "", "userpass: a file that holds the password"),
-    VAULT_OPTION(revoke, BOOL, "no", "revoke leases at unmount, so that what was made for it ends with it"),
+    VAULT_OPTION(revoke, BOOL, "no", "revoke leases and the token of our own login at unmount, so that what was made for it ends with it"),
     {0},
 };
 /* clang-format on */

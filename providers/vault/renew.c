@@ -2,8 +2,9 @@
 /*
  * renew.c - the slot watch: the token is renewed at about two thirds of its life, or replaced by a
  * new login where no renewal can help, so that readers meet a token that lives. A failure keeps the
- * token and is tried again, never without a pause.
+ * token and is tried again, never without a pause. And the end of a token: it is given back.
  */
+#include "core/cleanup.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "vault/token.h"
@@ -182,8 +183,8 @@ static void renew_tend(struct vault *v, struct hush_op *op, struct renew *r)
     renew_rest(r, t, done);
 }
 
-enum hush_status vault_token_watch(struct vault *v, struct hush_op *op, hush_changed_fn *changed,
-                                   void *ctx)
+/* Until op is canceled. */
+static void renew_watch(struct vault *v, struct hush_op *op, hush_changed_fn *changed, void *ctx)
 {
     const bool dynamic = (v->base.flags & HUSH_ONE_SECRET_PER_READ) != 0;
     struct vault_token *t = &v->token;
@@ -193,21 +194,58 @@ enum hush_status vault_token_watch(struct vault *v, struct hush_op *op, hush_cha
     r.generation = t->generation;
     while (!hush_op_canceled(op)) {
         const uint32_t before = r.generation;
+        uint64_t due_ns;
         r.generation = t->generation;
         if (before != r.generation) {
             r.pause_ms = 0;
             r.not_before_ns = 0;
         }
+        due_ns = renew_due_ns(&r, t);
         if (before != r.generation && before != 0 && dynamic) {
             pthread_mutex_unlock(&t->lock);
             changed(ctx, "");
             pthread_mutex_lock(&t->lock);
-        } else if (renew_due_ns(&r, t) <= hush_now_ns()) {
+        } else if (due_ns <= hush_now_ns()) {
             renew_tend(v, op, &r);
         } else {
-            vault_token_pause(t);
+            vault_token_pause(t, due_ns);
         }
     }
     pthread_mutex_unlock(&t->lock);
+}
+
+enum hush_status vault_token_watch(struct vault *v, struct hush_op *op, hush_changed_fn *changed,
+                                   void *ctx)
+{
+    struct vault_waker waker;
+
+    vault_waker_begin(&waker, &v->token, op);
+    renew_watch(v, op, changed, ctx);
+    vault_waker_end(&waker);
     return hush_fail(op, HUSH_CANCELED, "canceled");
+}
+
+/* -- The end ----------------------------------------------------------------------------------- */
+
+enum hush_status vault_token_revoke(struct vault *v, struct hush_op *op)
+{
+    struct vault_token *t = &v->token;
+    struct vault_request request = {.method = "POST", .path = "auth/token/revoke-self"};
+    struct hush_http_answer answer = {0};
+    struct hush_secret *token = NULL;
+    enum hush_status status;
+
+    pthread_mutex_lock(&t->lock);
+    if (v->auth_method != VAULT_AUTH_TOKEN && vault_token_usable(t))
+        token = hush_steal(&t->secret); /* nobody shall use it any more */
+    pthread_mutex_unlock(&t->lock);
+    if (token == NULL)
+        return hush_fail(op, HUSH_UNSUPPORTED, "there is no login to give back");
+    request.token = token;
+    status = vault_send(v, op, &request, &answer);
+    if (status == HUSH_OK && answer.code / 100 != 2 && !vault_is_bad_token(&answer))
+        status = vault_status(op, &request, &answer);
+    hush_http_answer_clear(&answer);
+    hush_secret_unref(token);
+    return status;
 }

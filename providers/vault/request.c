@@ -135,6 +135,7 @@ static const struct status_row status_rows[] = {
     {400, "past the max TTL", HUSH_NOT_FOUND,       "the lease has reached its max_ttl"},
     {400, "lease expired", HUSH_NOT_FOUND,          "the lease has expired"},
     {400, "lease is not renewable", HUSH_NOT_FOUND, "the lease cannot be renewed"},
+    {400, "batch tokens", HUSH_UNSUPPORTED,         "the server cannot revoke such a token"},
     {400, "unknown role", HUSH_NOT_FOUND,           "the engine has no such role"},
     {400, "unknown key", HUSH_NOT_FOUND,            "the engine has no such key"},
     {400, "could not be found", HUSH_NOT_FOUND,     "the engine has no such role"},

@@ -163,14 +163,39 @@ void vault_token_done(struct vault *v)
 
 /* -- Flights ----------------------------------------------------------------------------------- */
 
-void vault_token_pause(struct vault_token *t)
+static void waker_wake(struct hush_waker *self)
 {
+    struct vault_token *t = ((struct vault_waker *)(void *)self)->token;
+
+    hush_lock_scope(&t->lock);
+    pthread_cond_broadcast(&t->changed);
+}
+
+void vault_waker_begin(struct vault_waker *waker, struct vault_token *t, struct hush_op *op)
+{
+    waker->base.wake = waker_wake;
+    waker->token = t;
+    waker->op = op;
+    waker->before = hush_op_waker(op, &waker->base);
+}
+
+void vault_waker_end(struct vault_waker *waker)
+{
+    (void)hush_op_waker(waker->op, waker->before);
+}
+
+void vault_token_pause(struct vault_token *t, uint64_t until_ns)
+{
+    const uint64_t most_ns = VAULT_SLEEP_MS * (uint64_t)HUSH_NS_PER_MS, now_ns = hush_now_ns();
+    uint64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
     struct timespec until;
 
+    if (left_ns > most_ns)
+        left_ns = most_ns;
     (void)clock_gettime(CLOCK_MONOTONIC, &until); /* cannot fail */
-    until.tv_nsec += VAULT_SLICE_MS * (long)HUSH_NS_PER_MS;
-    until.tv_sec += until.tv_nsec / (long)HUSH_NS_PER_S;
-    until.tv_nsec %= (long)HUSH_NS_PER_S;
+    left_ns += (uint64_t)until.tv_nsec;
+    until.tv_sec += (time_t)(left_ns / HUSH_NS_PER_S);
+    until.tv_nsec = (long)(left_ns % HUSH_NS_PER_S);
     (void)pthread_cond_timedwait(&t->changed, &t->lock, &until);
 }
 
@@ -282,7 +307,7 @@ static enum hush_status token_wait(struct vault_token *t, struct hush_op *op)
             return hush_fail(op, HUSH_CANCELED, "canceled");
         if (hush_op_left_ms(op) == 0)
             return hush_fail(op, HUSH_TIMEOUT, "deadline passed while a login was under way");
-        vault_token_pause(t);
+        vault_token_pause(t, op->deadline_ns == 0 ? UINT64_MAX : op->deadline_ns);
     }
     if (t->outcome == HUSH_OK || t->outcome == HUSH_CANCELED || t->outcome == HUSH_TIMEOUT)
         return HUSH_OK; /* that was its own reader's; ours may have more time */
@@ -292,8 +317,8 @@ static enum hush_status token_wait(struct vault_token *t, struct hush_op *op)
 
 /* -- What the others ask ----------------------------------------------------------------------- */
 
-enum hush_status vault_token_get(struct vault *v, struct hush_op *op, struct hush_secret **token,
-                                 uint32_t *generation)
+static enum hush_status token_get(struct vault *v, struct hush_op *op, struct hush_secret **token,
+                                  uint32_t *generation)
 {
     struct vault_token *t = &v->token;
     enum hush_status status = HUSH_OK;
@@ -313,6 +338,18 @@ enum hush_status vault_token_get(struct vault *v, struct hush_op *op, struct hus
     *token = hush_secret_ref(t->secret);
     *generation = t->generation;
     return HUSH_OK;
+}
+
+enum hush_status vault_token_get(struct vault *v, struct hush_op *op, struct hush_secret **token,
+                                 uint32_t *generation)
+{
+    struct vault_waker waker;
+    enum hush_status status;
+
+    vault_waker_begin(&waker, &v->token, op);
+    status = token_get(v, op, token, generation);
+    vault_waker_end(&waker);
+    return status;
 }
 
 void vault_token_refused(struct vault *v, uint32_t generation)

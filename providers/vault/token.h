@@ -10,7 +10,7 @@
 #include "vault/vault_int.h"
 
 enum {
-    VAULT_SLICE_MS = 50,          /* how soon who waits sees that it is canceled */
+    VAULT_SLEEP_MS = 15 * 1000, /* at most at a time: a suspended machine's sleep is not counted */
     VAULT_REFUSED_MS = 60 * 1000, /* how long a refused login is not tried again */
     VAULT_CORRECTED_MS =
         1000, /* how soon its credential is looked at again, which may have been corrected */
@@ -103,7 +103,19 @@ void vault_token_live(struct vault_token *t, const struct vault_login *login, ui
 
 void vault_token_save(struct vault *v, struct hush_op *op); /* as it is now, for the next worker */
 bool vault_token_usable(const struct vault_token *t);
-void vault_token_drop(struct vault *v);        /* the server does not know it any more */
-void vault_token_pause(struct vault_token *t); /* a slice, or less if something changed */
+void vault_token_drop(struct vault *v); /* the server does not know it any more */
+
+/* Until then (of hush_now_ns()), or something changed, or the op of a waker that was begun is
+ * canceled; may return early. */
+void vault_token_pause(struct vault_token *t, uint64_t until_ns);
+
+/* Without the lock: so that a cancel of op is seen by who pauses. The waker is the caller's. */
+struct vault_waker {
+    struct hush_waker base, *before;
+    struct vault_token *token;
+    struct hush_op *op;
+};
+void vault_waker_begin(struct vault_waker *waker, struct vault_token *t, struct hush_op *op);
+void vault_waker_end(struct vault_waker *waker);
 
 #endif

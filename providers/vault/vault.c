@@ -32,7 +32,11 @@ static enum hush_status vault_open(struct hush_provider *self, struct hush_op *o
                                .insecure = !v->ssl_verify,
                            },
                            &v->http);
-    return status == HUSH_OK ? vault_token_init(v, op) : status;
+    if (status == HUSH_OK)
+        status = vault_token_init(v, op);
+    if (status == HUSH_OK && v->revoke && v->auth_method != VAULT_AUTH_TOKEN)
+        self->flags |= HUSH_GIVES_LOGIN_BACK;
+    return status;
 }
 
 static void vault_close(struct hush_provider *self)

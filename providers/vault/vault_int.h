@@ -10,7 +10,7 @@
  *     engine.c    the other engines: which path a name is; lease.c: renew and revoke
  *     vault.c     the provider: open, close, and which of the two answers
  *     token.c     the token of an instance: login when needed, the stash
- *     renew.c     it is renewed, or replaced, ahead of its end: watch()
+ *     renew.c     it is renewed, or replaced, ahead of its end: watch(); and given back
  *     login.c     the login methods, one row of a table each; login_answer.c: what is answered
  *     wrap.c      a response-wrapped secret id: looked up, unwrapped once, kept
  *     token.h     what these share
@@ -211,6 +211,10 @@ uint32_t vault_token_left(struct vault *v, uint32_t *left_s);
  * a new login as "everything changed" where values depend on it (dynamic engines). */
 enum hush_status vault_token_watch(struct vault *v, struct hush_op *op, hush_changed_fn *changed,
                                    void *ctx);
+
+/* The token of a login is given back; a token that was given to us is not ours to revoke. Gone is
+ * gone. HUSH_UNSUPPORTED: there is none, or one that the server cannot revoke (a batch token). */
+enum hush_status vault_token_revoke(struct vault *v, struct hush_op *op);
 
 /* -- login.c; what it and wrap.c give to token.c is in login.h ------------------------------ */
 

@@ -9,7 +9,10 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     LIFE_OPENS = 200,
@@ -17,6 +20,8 @@ enum {
     LIFE_FETCHES = 200,
     LIFE_SETTLE_MS = 400,
     LIFE_WATCH_MS = 1000,
+    LIFE_IDLE_MS = 2000,
+    LIFE_IDLE_WAKE_UPS = 6, /* in that time: two or three a second, not one for each look at op */
     LIFE_FLIP_SIZE = 4096,
 };
 
@@ -227,6 +232,7 @@ struct life_watch {
     struct hush_op op;
     pthread_t thread;
     atomic_uint alpha; /* reports that include alpha */
+    _Atomic pid_t tid;
     enum hush_status status;
 };
 
@@ -256,6 +262,7 @@ static void *life_watch(void *ctx)
 {
     struct life_watch *watch = ctx;
 
+    atomic_store(&watch->tid, gettid());
     watch->status = watch->c->ops->watch(watch->c->provider, &watch->op, life_changed, watch);
     return NULL;
 }
@@ -304,6 +311,47 @@ static void watch_reports_changes(struct contract *c)
     life_watch_end(&watch);
 }
 
+static bool life_sleeps(const struct contract_fixture *fixture, const struct hush_provider_ops *ops)
+{
+    return life_has_watch(fixture, ops) && !(fixture->flags & CONTRACT_POLLS);
+}
+
+/* How often a thread of ours has fallen asleep. */
+static uint64_t life_switches(pid_t tid)
+{
+    static const char key[] = "\nvoluntary_ctxt_switches:";
+    char path[64], text[4096], *digits;
+    uint64_t count = 0;
+    size_t size;
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)tid);
+    file = fopen(path, "re");
+    assert_non_null(file);
+    size = fread(text, 1, sizeof(text) - 1, file);
+    (void)fclose(file);
+    text[size] = '\0';
+    assert_non_null(strstr(text, key));
+    digits = strstr(text, key) + sizeof(key) - 1;
+    digits += strspn(digits, " \t");
+    digits[strcspn(digits, "\n")] = '\0';
+    assert_true(hush_parse_u64(digits, UINT64_MAX, &count));
+    return count;
+}
+
+/* An idle mount lets the machine sleep. */
+static void watch_sleeps(struct contract *c)
+{
+    struct life_watch watch = {0};
+    uint64_t before;
+
+    life_watch_start(&watch, c);
+    before = life_switches(watch.tid);
+    contract_sleep_ms(LIFE_IDLE_MS);
+    assert_in_range(life_switches(watch.tid) - before, 0, LIFE_IDLE_WAKE_UPS);
+    life_watch_end(&watch);
+}
+
 static void watch_ends(struct contract *c)
 {
     const size_t fds = life_open_fds();
@@ -329,5 +377,6 @@ const struct contract_check contract_life_checks[] = {
     {"threads_see_whole_values", threads_see_whole_values, contract_can_put},
     {"watch_reports_changes", watch_reports_changes, life_reports},
     {"watch_ends", watch_ends, life_has_watch},
+    {"watch_sleeps", watch_sleeps, life_sleeps},
     {NULL, NULL, NULL},
 };

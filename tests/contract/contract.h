@@ -49,6 +49,7 @@ enum contract_fixture_flags {
     CONTRACT_NUL = 1u << 0,     /* values may hold NUL */
     CONTRACT_FOLDERS = 1u << 1, /* names may have folders */
     CONTRACT_FIELD = 1u << 2,   /* a secret is a map; the value is text, in its field "value" */
+    CONTRACT_POLLS = 1u << 3,   /* watch() looks now and then: it was made for tests */
 };
 
 struct contract_fixture {

@@ -99,10 +99,10 @@ static void dir_tear_down(struct contract *c)
 }
 
 /* clang-format off */
-#define DIR_FIXTURE(name)                                                   \
+#define DIR_FIXTURE(name, more)                                             \
     const struct contract_fixture contract_##name = {                       \
         .type = #name,                                                      \
-        .flags = CONTRACT_NUL | CONTRACT_FOLDERS,                           \
+        .flags = CONTRACT_NUL | CONTRACT_FOLDERS | (more),                  \
         .odd_name = "odd \x01\xff%#name\n",                                 \
         .set_up = dir_set_up,                                               \
         .configure = dir_configure,                                         \
@@ -111,5 +111,5 @@ static void dir_tear_down(struct contract *c)
     }
 /* clang-format on */
 
-DIR_FIXTURE(file);
-DIR_FIXTURE(test);
+DIR_FIXTURE(file, 0);
+DIR_FIXTURE(test, CONTRACT_POLLS);

@@ -301,7 +301,8 @@ class Hung:
 
     def __init__(self, path, threads=1000, create=False, user=None):
         arguments = [tool("hung"), "-n", str(threads), *(["-c"] if create else []), str(path)]
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, user=user)
+        # Unbuffered: communicate() would not see what readline() read ahead.
+        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, user=user, bufsize=0)
         assert self.process.stdout.readline() == b"waiting\n"
 
     def wait(self, seconds):

@@ -171,6 +171,27 @@ def test_revoked_at_unmount(credentials, pg):
     assert "authentication failed" in pg.login(user, password)
 
 
+def test_the_end_of_our_login_ends_what_was_superseded(vault, database, pg):
+    """A credential that was replaced and is open no more has been left to end by itself; it ends with the login
+    that made it, which is given back after all leases that are known."""
+    role = new_role(database, "1h", "2h")
+    login = Approle(database, token_policies="dynamic", token_ttl="1h")
+    m = vault(database, start=False)
+    m.instance("v", engine="database", mount="database", revoke="yes", **login.options(m))
+    m.start()
+    first = pair(m, role)
+    m.command("refresh", m / role)
+    second = pair(m, role)
+    assert first != second and pg.login(*first) == "" and pg.login(*second) == ""
+    since = database.audit_end()
+    m.umount()
+    asked = [r["path"] for r in database.audit(since)]
+    assert asked[-1] == "auth/token/revoke-self" and set(asked[:-1]) == {REVOKE}, asked
+    for user, password in first, second:
+        wait_for(lambda user=user: user not in pg.roles(), 10, "the end of the role")
+        assert "authentication failed" in pg.login(user, password)
+
+
 def test_kept_at_unmount_unless_asked(credentials, pg):
     m, role = credentials("1h", "2h")
     user, password = pair(m, role)

@@ -119,8 +119,12 @@ enum hush_status test_open(struct hush_provider *self, struct hush_op *op)
 
     if (!test_control(test, "", ".watch", line) || strcmp(line, "partial") == 0)
         self->flags |= HUSH_WATCH_IS_PARTIAL;
+    if (test_exists(test, "", ".login"))
+        self->flags |= HUSH_GIVES_LOGIN_BACK;
     if (test_exists(test, "", ".once"))
         self->flags |= HUSH_ONE_SECRET_PER_READ;
+    if (test_exists(test, "", ".open.error"))
+        return test_script(test, op, ".open");
     return test_exists(test, "", ".stash") ? login(test, op) : HUSH_OK;
 }
 

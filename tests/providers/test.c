@@ -16,9 +16,12 @@
  *     dir/NAME.error     then fail with this status (UNAVAILABLE, DENIED, …)
  *     dir/NAME.retry     … and say that it may be asked again after so many milliseconds
  *     dir/NAME.dynamic   exists: each fetch makes another credential, the content and a number
- *     dir/NAME.lease     … with the lease NAME@NUMBER for NAME.ttl; "renewable": what it can be
- *     dir/NAME.renew.ttl     what a renewal gives, in milliseconds; without it NAME.ttl
+ *     dir/NAME.lease     … with the lease NAME@NUMBER for NAME.ttl; "renewable" in it: it can be
+ *                        renewed
+ *     dir/NAME.renew.ttl what a renewal gives, in milliseconds; without it NAME.ttl
  *     dir/NAME.renew.error, NAME.revoke.error, …    as NAME.error, for renew and revoke
+ *     dir/.open.error    open() fails with this status
+ *     dir/.login         exists: revoke() is called for a login, too (.revoke.error, …)
  *     dir/.once          exists: says that each fetch makes a new credential
  *     dir/.stash         exists: open() takes what the stash has as "login", or puts that
  *     dir/.watch         exists: it can watch; "partial" in it: not every change is reported
@@ -29,7 +32,8 @@
  *                        names; it waits then
  *     dir/.unlisted      exists: listings are UNSUPPORTED
  *     dir/.calls         each call appends a line: "fetch NAME", "fetch NAME#V", "list PREFIX",
- *                        "renew LEASE", "revoke LEASE", "login NUMBER" or "resume NUMBER"
+ *                        "renew LEASE", "revoke LEASE" (of a login: "revoke "), "login NUMBER"
+ *                        or "resume NUMBER"
  *
  * It reads dir and appends to .calls (which the test makes, if the provider runs as another user).
  */

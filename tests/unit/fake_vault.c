@@ -18,6 +18,7 @@ char role_id[] = "role-1";
 /* -- The clock --------------------------------------------------------------------------------- */
 
 static atomic_uint_fast64_t fake_now_ns;
+static struct vault_token *fake_sleepers; /* the fixture's */
 
 static uint64_t now_ns(void)
 {
@@ -29,9 +30,12 @@ static time_t wall_s(void)
     return (time_t)(1000000 + now_ns() / HUSH_NS_PER_S);
 }
 
+/* Who sleeps until a time of this clock cannot know that it came. */
 void fake_clock_forward(unsigned ms)
 {
     atomic_fetch_add(&fake_now_ns, ms * (uint64_t)HUSH_NS_PER_MS);
+    hush_lock_scope(&fake_sleepers->lock);
+    pthread_cond_broadcast(&fake_sleepers->changed);
 }
 
 static void sleep_ms(long ms)
@@ -266,6 +270,7 @@ int set_up(void **state)
     (void)snprintf(f->file, sizeof(f->file), "%s/file", f->directory);
     (void)snprintf(f->key, sizeof(f->key), "%s/key", f->directory);
     fixture_write(f->file, "secret-1\n");
+    fake_sleepers = &f->v.token;
     f->v.base_url = base_url;
     f->v.auth_method = VAULT_AUTH_APPROLE;
     f->v.approle_auth_path = approle;

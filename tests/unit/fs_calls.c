@@ -423,6 +423,22 @@ unsigned backend_calls(struct kernel *k, const char *instance, const char *line)
     return n;
 }
 
+const char *backend_last_call(struct kernel *k, const char *instance)
+{
+    static char text[4096];
+    char name[256];
+    FILE *f;
+
+    (void)snprintf(name, sizeof(name), "%s/%s/.calls", k->dir, instance);
+    f = fopen(name, "re");
+    assert_non_null(f);
+    text[0] = '\0';
+    while (fgets(text, sizeof(text), f) != NULL)
+        text[strcspn(text, "\n")] = '\0';
+    (void)fclose(f);
+    return text;
+}
+
 void backend_await(struct kernel *k, const char *instance, const char *line, unsigned calls)
 {
     for (int i = 0; backend_calls(k, instance, line) < calls; i++) {

@@ -142,6 +142,8 @@ void backend_put(struct kernel *k, const char *path, const char *value);
 void backend_control(struct kernel *k, const char *path, const char *suffix, const char *text);
 void backend_remove(struct kernel *k, const char *path);
 unsigned backend_calls(struct kernel *k, const char *instance, const char *line); /* NULL: all */
+const char *backend_last_call(struct kernel *k,
+                              const char *instance); /* until the next such call */
 void backend_await(struct kernel *k, const char *instance, const char *line, unsigned calls);
 
 #endif

@@ -175,6 +175,65 @@ static void test_revocation_is_bounded(void **state)
     assert_int_equal(backend_calls(k, "s", NULL), 80);
 }
 
+/* After all leases, whatever became of those, and only then. */
+static void test_login_is_given_back(void **state)
+{
+    struct kernel *k = *state;
+
+    put(k, "s/db");
+    backend_control(k, "s", "/.login", "");
+    kernel_start(k, CONFIG_SHORT);
+    assert_int_equal(k->shared->state.leases,
+                     1); /* the keeper gives it time, without a lease, too */
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "cred1");
+    kernel_kill(k);
+    kernel_start(k, CONFIG_SHORT);
+    (void)kernel_send_control(k, HUSH_CONTROL_RELOAD, "");
+    assert_int_equal(kernel_exited(k), HUSH_EXIT_RELOAD);
+    kernel_start(k, CONFIG_SHORT);
+    assert_int_equal(backend_calls(k, "s", NULL), 1); /* nothing was given back until now */
+    assert_int_equal(kernel_end(k), HUSH_EXIT_UNMOUNTED);
+    assert_int_equal(backend_calls(k, "s", "revoke db@1"), 1);
+    assert_int_equal(backend_calls(k, "s", "revoke "), 1);
+    assert_string_equal(backend_last_call(k, "s"), "revoke ");
+}
+
+static void test_login_has_its_own_time(void **state)
+{
+    struct kernel *k = *state;
+    struct timespec begin, end;
+
+    put(k, "s/db");
+    backend_control(k, "s", "/.login", "");
+    backend_control(k, "s/db", ".revoke.hang", "");
+    backend_control(k, "s/db", ".revoke.deaf", "");
+    kernel_start(k, CONFIG_SHORT);
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "cred1");
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    assert_int_equal(kernel_end(k), HUSH_EXIT_UNMOUNTED);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    assert_in_range(end.tv_sec - begin.tv_sec, 3, 7);
+    assert_string_equal(backend_last_call(k, "s"), "revoke ");
+}
+
+static void test_login_of_an_instance_that_is_gone(void **state)
+{
+    struct kernel *k = *state;
+
+    put(k, "s/db");
+    backend_control(k, "s", "/.login", "");
+    kernel_start(k, CONFIG_SHORT);
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "cred1");
+    kernel_kill(k);
+    put(k, "t/db");
+    backend_control(k, "t", "/.login", "");
+    kernel_start(k, "[provider/t]\ntype = test\ndir = @/t\n");
+    assert_int_equal(kernel_end(k), HUSH_EXIT_UNMOUNTED);
+    assert_int_equal(backend_calls(k, "s", NULL),
+                     1); /* neither lease nor login: they end by themselves */
+    assert_int_equal(backend_calls(k, "t", "revoke "), 1);
+}
+
 /* -- The stash --------------------------------------------------------------------------------- */
 
 static void test_login_is_kept(void **state)
@@ -237,6 +296,9 @@ int main(void)
         KERNEL_TEST(test_revoked_at_the_end),
         KERNEL_TEST(test_revoked_when_the_keeper_ends),
         KERNEL_TEST(test_revocation_is_bounded),
+        KERNEL_TEST(test_login_is_given_back),
+        KERNEL_TEST(test_login_has_its_own_time),
+        KERNEL_TEST(test_login_of_an_instance_that_is_gone),
         KERNEL_TEST(test_login_is_kept),
         KERNEL_TEST(test_login_is_wiped),
     };

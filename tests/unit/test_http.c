@@ -8,6 +8,7 @@
 
 #include <malloc.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <time.h>
 
 /* -- Good answers ------------------------------------------------------------------------------ */
@@ -298,6 +299,21 @@ static void test_cancel(void **state)
     assert_null(answer.body);
 }
 
+/* It sleeps until something comes. */
+static void test_a_hanging_call_does_not_look(void **state)
+{
+    const struct fixture *f = *state;
+    struct rusage before, after;
+    struct call call;
+
+    assert_int_equal(getrusage(RUSAGE_THREAD, &before), 0);
+    call_request(&call, f, NULL, &(const struct hush_http_request){.method = "GET", .url = "/hang"},
+                 1000);
+    assert_int_equal(getrusage(RUSAGE_THREAD, &after), 0);
+    expect_call(&call, HUSH_TIMEOUT, "deadline");
+    assert_in_range(after.ru_nvcsw - before.ru_nvcsw, 0, 15);
+}
+
 /* -- Connections ------------------------------------------------------------------------------- */
 
 static void test_connections_are_kept(void **state)
@@ -440,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_deadline_that_passed),
         cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_a_hanging_call_does_not_look),
         cmocka_unit_test(test_connections_are_kept),
         cmocka_unit_test(test_closed_while_idle),
         cmocka_unit_test(test_lost_after_sending),

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 static uint64_t fake_ns;
 
@@ -124,6 +126,110 @@ static void another_thread_cancels(void **state)
     assert_true(hush_op_canceled(&op));
 }
 
+/* -- Waiting ----------------------------------------------------------------------------------- */
+
+struct waiter {
+    struct hush_op op;
+    int fd;
+    uint64_t until_ns;
+    pthread_t thread;
+};
+
+static void *wait_in_thread(void *ctx)
+{
+    struct waiter *w = ctx;
+
+    while (!hush_op_canceled(&w->op))
+        hush_op_wait(&w->op, w->fd, w->until_ns);
+    return NULL;
+}
+
+/* For ever, but for that; were it not woken the test would never end. */
+static void a_cancel_ends_a_wait(void **state)
+{
+    struct waiter w = {.fd = -1, .until_ns = UINT64_MAX};
+
+    (void)state;                        /* none */
+    for (unsigned i = 0; i < 50; i++) { /* before, while and after it falls asleep */
+        hush_op_init(&w.op, NULL, 0);
+        assert_int_equal(pthread_create(&w.thread, NULL, wait_in_thread, &w), 0);
+        (void)usleep(i % 2 * 2000);
+        hush_op_cancel(&w.op);
+        assert_int_equal(pthread_join(w.thread, NULL), 0);
+        assert_null(w.op.waker);
+    }
+    hush_op_wait(&w.op, -1, UINT64_MAX); /* canceled already */
+}
+
+static void a_wait_ends_with_its_time_or_descriptor(void **state)
+{
+    const uint64_t begin_ns = hush_now_ns(), until_ns = begin_ns + 30 * (uint64_t)HUSH_NS_PER_MS;
+    struct hush_op op;
+    int ends[2];
+
+    (void)state; /* none */
+    hush_op_init(&op, NULL, 0);
+    hush_op_wait(&op, -1, until_ns);
+    assert_true(hush_now_ns() >= until_ns);
+    hush_op_wait(&op, -1, begin_ns); /* it is over */
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    hush_op_wait(&op, ends[0], UINT64_MAX);
+    assert_int_equal(close(ends[0]), 0);
+    assert_int_equal(close(ends[1]), 0);
+}
+
+/* It looks now and then: no descriptor is left that could wake it. */
+static void a_wait_without_descriptors_sees_a_cancel(void **state)
+{
+    struct waiter w = {.fd = -1, .until_ns = UINT64_MAX};
+    struct rlimit limit, none;
+
+    (void)state; /* none */
+    hush_op_init(&w.op, NULL, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 0;
+    assert_int_equal(pthread_create(&w.thread, NULL, wait_in_thread, &w), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    hush_op_wait(&w.op, -1, hush_now_ns() + 10 * (uint64_t)HUSH_NS_PER_MS);
+    hush_op_cancel(&w.op);
+    hush_op_wait(&w.op, -1, UINT64_MAX);
+    assert_int_equal(pthread_join(w.thread, NULL), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+struct counter {
+    struct hush_waker base;
+    unsigned count;
+};
+
+static void count(struct hush_waker *self)
+{
+    ((struct counter *)(void *)self)->count++;
+}
+
+static void a_waker_is_called_while_it_is_set(void **state)
+{
+    struct counter outer = {.base.wake = count}, inner = outer;
+    struct hush_op op;
+
+    (void)state; /* none */
+    hush_op_init(&op, NULL, 0);
+    assert_null(hush_op_waker(&op, &outer.base));
+    assert_ptr_equal(hush_op_waker(&op, &inner.base), &outer.base);
+    hush_op_cancel(&op);
+    assert_int_equal(inner.count, 1);
+    assert_int_equal(outer.count, 0);
+    assert_ptr_equal(hush_op_waker(&op, &outer.base), &inner.base);
+    assert_int_equal(outer.count, 1); /* it is canceled already */
+    assert_ptr_equal(hush_op_waker(&op, NULL), &outer.base);
+    hush_op_cancel(&op);
+    assert_int_equal(inner.count + outer.count, 2);
+}
+
+/* -- Failures ---------------------------------------------------------------------------------- */
+
 static void a_failure_keeps_its_reason_and_errno(void **state)
 {
     struct hush_op op;
@@ -165,6 +271,10 @@ int main(void)
                                         restore),
         cmocka_unit_test_setup_teardown(without_a_deadline_there_is_always_time, inject, restore),
         cmocka_unit_test(another_thread_cancels),
+        cmocka_unit_test(a_cancel_ends_a_wait),
+        cmocka_unit_test(a_wait_ends_with_its_time_or_descriptor),
+        cmocka_unit_test(a_wait_without_descriptors_sees_a_cancel),
+        cmocka_unit_test(a_waker_is_called_while_it_is_set),
         cmocka_unit_test(a_failure_keeps_its_reason_and_errno),
         cmocka_unit_test(a_reason_is_printable_ascii_and_bounded),
     };

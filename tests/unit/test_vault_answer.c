@@ -104,6 +104,7 @@ static void test_status(void **state)
         {400, ERRORS("lease not found"), HUSH_NOT_FOUND, "no such lease"},
         {400, ERRORS("invalid lease"), HUSH_NOT_FOUND, "no such lease"},
         {400, ERRORS("unknown role: nope"), HUSH_NOT_FOUND, "no such role"},
+        {400, ERRORS("batch tokens cannot be revoked"), HUSH_UNSUPPORTED, "cannot revoke"},
         {400, ERRORS("common name x not allowed by this role"), HUSH_DENIED, "does not allow"},
         {400, ERRORS("something else"), HUSH_BACKEND, "calls the request wrong"},
         {429, ERRORS("request path \\\"kv2/data/app\\\": rate limit quota exceeded"), HUSH_THROTTLED, "rate limit"},

@@ -405,6 +405,59 @@ static void test_a_given_token_that_is_gone(void **state)
 
 /* -- Ending ------------------------------------------------------------------------------------ */
 
+#define REVOKE_SELF "POST auth/token/revoke-self"
+
+static void test_given_back(void **state)
+{
+    /* clang-format off */
+    static const struct { int code; const char *body; enum hush_status status; } rows[] = {
+        {204, "", HUSH_OK}, {403, BAD, HUSH_OK} /* gone is gone */, {403, POLICY, HUSH_DENIED},
+        {503, "{}", HUSH_UNAVAILABLE},
+    };
+    /* clang-format on */
+    struct fixture *f = *state;
+
+    assert_int_equal(vault_token_revoke(&f->v, &f->op), HUSH_UNSUPPORTED); /* nobody has read */
+    fake_answer(LOGIN, 200, LOGIN_BODY(100));
+    for (unsigned i = 0; i < COUNT(rows); i++) {
+        assert_int_equal(get_status(f), HUSH_OK);
+        fake_answer(REVOKE_SELF, rows[i].code, rows[i].body);
+        assert_int_equal(vault_token_revoke(&f->v, &f->op), rows[i].status);
+        assert_int_equal(fake_calls(REVOKE_SELF), i + 1);
+        assert_int_equal(fake_calls(LOGIN), i + 1); /* none is made in order to be given back */
+        assert_int_equal(vault_token_revoke(&f->v, &f->op), HUSH_UNSUPPORTED); /* once */
+    }
+    assert_string_equal(fake_route(REVOKE_SELF)->token, "t4");
+    assert_int_equal(get_status(f), HUSH_OK);
+    fake_clock_forward(100 * 1000);
+    assert_int_equal(vault_token_revoke(&f->v, &f->op), HUSH_UNSUPPORTED); /* it has ended */
+    assert_int_equal(fake_calls(REVOKE_SELF), COUNT(rows));
+}
+
+/* What the worker before logged in with is this one's to give back. */
+static void test_given_back_by_the_next_worker(void **state)
+{
+    struct fixture *f = *state;
+
+    fake_answer(LOGIN, 200, LOGIN_BODY(100));
+    fake_answer(REVOKE_SELF, 204, "");
+    expect_token(f, "t1", 1);
+    fixture_restart(f);
+    assert_int_equal(vault_token_revoke(&f->v, &f->op), HUSH_OK);
+    assert_string_equal(fake_route(REVOKE_SELF)->token, "t1");
+    assert_int_equal(fake_calls(LOGIN), 1);
+}
+
+static void test_a_given_token_is_not_ours(void **state)
+{
+    struct fixture *f = *state;
+
+    given_token(f, "{\"data\":{\"ttl\":1000,\"renewable\":true,\"num_uses\":0}}");
+    expect_token(f, "given-1", 1);
+    assert_int_equal(vault_token_revoke(&f->v, &f->op), HUSH_UNSUPPORTED); /* no route for it */
+    expect_token(f, "given-1", 1);
+}
+
 static void test_canceled_soon(void **state)
 {
     struct fixture *f = *state;
@@ -445,6 +498,9 @@ int main(void)
         TEST(test_what_lookup_says),
         TEST(test_a_given_token_that_is_gone),
         TEST(test_canceled_soon),
+        TEST(test_given_back),
+        TEST(test_given_back_by_the_next_worker),
+        TEST(test_a_given_token_is_not_ours),
     };
 
     return cmocka_run_group_tests_name("vault_renew", tests, NULL, NULL);

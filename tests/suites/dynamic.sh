@@ -27,7 +27,7 @@ run_ctest() { # PRESET KIND [PREFIX]
     rm -f "$junit"
     # A real OpenBao for the contract of its provider; where there is none, that is skipped.
     /usr/bin/python3 -B -m tests.backends with-openbao ctest --test-dir "build/$preset" -R "^($pattern)\$" \
-        --output-on-failure --timeout 300 --output-junit "$junit" || true
+        -j 5 --output-on-failure --timeout 300 --output-junit "$junit" || true
     if [ -s "$junit" ]; then results_of "$junit" "$prefix"; else fail "$suite: ctest wrote no results"; fi
 }
 

@@ -12,6 +12,8 @@ from harness import QUICK, Hung, read, wait_for
 from vault_fixtures import Counter, fresh, sleep_until, token_for
 from vault_logins import Approle
 
+pytestmark = pytest.mark.waits(3.5)
+
 CREATE = (
     "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'; "
     'GRANT CONNECT ON DATABASE app TO "{{name}}";'

@@ -16,6 +16,8 @@ import pytest
 from harness import QUICK, read, wait_for
 from vault_fixtures import Counter, fresh, token_for
 
+pytestmark = pytest.mark.waits(7.5)
+
 HOST = "www.example.test"
 
 

@@ -10,7 +10,7 @@ from vault_logins import Approle
 
 import harness
 
-pytestmark = [pytest.mark.scans_memory, pytest.mark.waits(2)]
+pytestmark = pytest.mark.scans_memory
 
 
 def outside_of_the_arena(mount, needle):

@@ -36,7 +36,7 @@ run_e2e() { # PRESET PREFIX [EXPRESSION OF MARKERS]
     local prefix=$2 marks=${3:+ and $3} lane pids=() status
     export HUSHFS_BIN=$root/build/$1/bin HUSHFS_TEST_BIN=$root/build/$1/test-bin
     rm -f "$logs/$suite"-e2e-*
-    echo "-- tests that wait: ${lanes[*]}"
+    echo "-- tests that wait, at once: see $suite-e2e-[1-${#lanes[@]}].log"
     for lane in "${lanes[@]}"; do
         HUSHFS_LANE=$lane e2e_part "${lane%/*}" "waits$marks" >"$logs/$suite-e2e-${lane%/*}.log" 2>&1 &
         pids+=($!)

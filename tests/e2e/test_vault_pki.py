@@ -16,8 +16,6 @@ import pytest
 from harness import QUICK, read, wait_for
 from vault_fixtures import Counter, fresh, token_for
 
-pytestmark = pytest.mark.waits(7.5)
-
 HOST = "www.example.test"
 
 
@@ -99,6 +97,7 @@ def test_a_name_that_is_not_allowed(certificates):
     assert m.outcome(f"{role}/certificate") in ("EIO", "EACCES")
 
 
+@pytest.mark.waits(13)
 def test_certificate_and_key_match_through_rotations(certificates, pki):
     m, role = certificates("4s")
     count = Counter(pki)

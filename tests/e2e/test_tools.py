@@ -56,6 +56,16 @@ def test_lanes_leave_nothing_out():
         assert max(lengths) - min(lengths) <= max(groups.values())
 
 
+def test_hung_that_is_done_at_once(monkeypatch, tmp_path):
+    """What came together with the first line is not lost."""
+    program = tmp_path / "hung"
+    program.write_text("#!/bin/sh\nprintf 'waiting\\n{\"ok\":1}\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(harness, "tool", lambda _: str(program))
+    with Hung("/", threads=1) as hung:
+        assert hung.wait(5) == {"ok": 1}
+
+
 def test_reader_passes_an_atomic_writer(directory):
     report, last = rotated(directory, atomic_write)
     harness.assert_clean(report, newest=last)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the end-to-end tests; see harness.py."""
 
+import collections
 import faulthandler
+import os
 import signal
 import threading
 
@@ -38,6 +40,26 @@ def session():
     faulthandler.enable()
     yield
     harness.drop_cache()
+
+
+def group_of(item):
+    """What stays together: the tests of a module that may share a mount."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return item.path.name, params.get("open_mode", "")
+
+
+@pytest.hookimpl(trylast=True)  # when -m has left out its share
+def pytest_collection_modifyitems(config, items):
+    number, count = (int(n) for n in os.environ.get("HUSHFS_LANE", "1/1").split("/"))
+    if count == 1:
+        return
+    groups = collections.Counter()
+    for item in items:
+        marker = item.get_closest_marker("waits")
+        groups[group_of(item)] += marker.args[0] if marker else 1
+    ours = harness.lanes(groups, count)[number - 1]
+    config.hook.pytest_deselected(items=[item for item in items if group_of(item) not in ours])
+    items[:] = [item for item in items if group_of(item) in ours]
 
 
 class Watchdog:

@@ -3,7 +3,8 @@
 
 The programs come from the directories HUSHFS_BIN and HUSHFS_TEST_BIN (the same, with the provider type
 `test`). Other knobs: HUSHFS_REQUIRE_ALL=1 turns skips into failures, HUSHFS_QUICK=1 shortens the long
-runs, HUSHFS_SLACK=N multiplies limits of time (sanitizers, slow machines).
+runs, HUSHFS_SLACK=N multiplies limits of time (sanitizers, slow machines), HUSHFS_LANE=K/N runs the K-th of
+N parts, for N at once.
 """
 
 import ctypes
@@ -65,6 +66,16 @@ def wait_for(condition, seconds, what="the condition"):
             return value
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
         time.sleep(0.01)
+
+
+def lanes(groups, count):
+    """The groups ({name: seconds}) in `count` sets of about the same length."""
+    found, total = [set() for _ in range(count)], [0] * count
+    for name, seconds in sorted(groups.items(), key=lambda group: (-group[1], group[0])):
+        shortest = total.index(min(total))
+        found[shortest].add(name)
+        total[shortest] += seconds
+    return found
 
 
 # -- Self-describing content (tests/tools/tool.h) ---------------------------------------------------

@@ -124,6 +124,7 @@ def test_log_is_no_symlink(keeper):
     assert (keeper.base / "target").read_text() == "mine"
 
 
+@pytest.mark.waits(11)
 def test_worker_killed_under_load(keeper):
     keeper.start()
     readers = [Reader(keeper.mnt / "pid") for _ in range(4)]

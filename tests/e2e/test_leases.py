@@ -10,6 +10,7 @@ import threading
 from contextlib import closing
 
 import harness
+import pytest
 from harness import Inotify, wait_for
 from test_takeover import expect_deaths
 
@@ -133,6 +134,7 @@ def test_a_failure_shows_inside(mount, open_mode):
     assert harness.outcome(lambda: os.listdir(m / "db")) == "EACCES"
 
 
+@pytest.mark.waits(13)
 def test_renewed_by_its_lease(mount):
     m = lease_mount(mount, ttl_ms=6000)
     inode = os.stat(m / "db").st_ino
@@ -142,6 +144,7 @@ def test_renewed_by_its_lease(mount):
     assert len(m.calls("fetch")) == 1
 
 
+@pytest.mark.waits(13)
 def test_replaced_before_its_end(mount):
     m = lease_mount(mount, lease="no", ttl_ms=15000)
     held = os.open(m / "db", os.O_RDONLY)
@@ -155,6 +158,7 @@ def test_replaced_before_its_end(mount):
     os.close(held)
 
 
+@pytest.mark.waits(4)
 def test_replaced_when_it_nears_its_last_end(mount):
     m = lease_mount(mount, ttl_ms=6000)
     m.set("db.renew.ttl", "2000")
@@ -164,6 +168,7 @@ def test_replaced_when_it_nears_its_last_end(mount):
     wait_for(lambda: harness.read(m / "db") == b"cred3", 2, "the new one")
 
 
+@pytest.mark.waits(6)
 def test_takeover_keeps_it_and_the_end_revokes_it(mount):
     m = lease_mount(mount, ttl_ms=9000)
     expect_deaths(m)
@@ -194,6 +199,7 @@ def test_takeover_keeps_it_and_the_end_revokes_it(mount):
     assert sorted(m.calls("revoke")) == sorted(["revoke other@2", f"revoke {current}"])
 
 
+@pytest.mark.waits(3)
 def test_the_end_of_the_keeper_revokes_and_waits(mount):
     """Longer than a worker without leases would get."""
     m = lease_mount(mount)

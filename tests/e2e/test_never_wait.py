@@ -134,6 +134,7 @@ def test_it_ends_when_the_backend_answers(hung):
     assert len(hung.calls("fetch", "dir/slow")) == 1
 
 
+@pytest.mark.waits(3)
 def test_another_instance_does_not_notice(mount, open_mode):
     """Each instance has threads of its own: all of one may hang."""
     m = mount(
@@ -168,6 +169,7 @@ def test_another_instance_does_not_notice(mount, open_mode):
 # -- The deadline -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.waits(3)
 @pytest.mark.parametrize("deadline, readers", [(None, CROWD), ("1s", 50), ("2500ms", 1)])
 def test_the_deadline(backend, deadline, readers):
     """ETIMEDOUT, not before it and hardly after it; 5 s if nothing is said."""
@@ -184,6 +186,7 @@ def test_the_deadline(backend, deadline, readers):
     assert len(m.calls("fetch", "slow")) == 1
 
 
+@pytest.mark.waits(1)
 def test_stat_has_the_deadline_too(backend):
     m = backend({"slow": b"x", "slow.hang": b""}, mount_options={"deadline": "1s"})
     m.expect_log("s/slow")
@@ -215,6 +218,7 @@ def test_one_call_for_a_thousand_cold_readers(backend):
     assert m.calls("fetch") == ["fetch db"]
 
 
+@pytest.mark.waits(1.5)
 def test_one_call_for_a_thousand_readers_of_an_expired_value(backend):
     m = backend({"db": content(1)}, ttl="1")
     harness.read(m / "db")
@@ -254,6 +258,7 @@ def test_ttl_zero_by_ordinary_programs(backend):
 # -- Freshness ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.waits(3)
 def test_within_the_ttl_nobody_asks(backend):
     m = backend({"db": content(1)}, ttl="3")
     begin = time.monotonic()
@@ -277,6 +282,7 @@ def test_refresh_asks_now(backend):
     assert len(m.calls("fetch", "db")) == 2
 
 
+@pytest.mark.waits(7)
 def test_stale_is_served_within_resurrect_ttl_and_said(backend, open_mode):
     m = backend({"db": content(1)}, ttl="1", resurrect_ttl="3", mount_options={"deadline": "1s"})
     m.expect_log("unavailable|unreachable|UNAVAILABLE|stale|s/db")
@@ -300,6 +306,7 @@ def test_stale_is_served_within_resurrect_ttl_and_said(backend, open_mode):
     assert m.xattr("db")["stale"] in ("0", "no", "false")
 
 
+@pytest.mark.waits(1.5)
 def test_without_resurrect_ttl_nothing_is_stale(backend):
     m = backend({"db": content(1)}, ttl="1", resurrect_ttl="0")
     m.expect_log("unavailable|unreachable|UNAVAILABLE|s/db")
@@ -316,6 +323,7 @@ ERRNO = {
 DROPS = ("NOT_FOUND", "DENIED")
 
 
+@pytest.mark.waits(1)
 @pytest.mark.parametrize("status", ERRNO)
 def test_the_errno_of_each_outcome(backend, status):
     """At open and at stat, for a secret that was never fetched; and in status and explain."""
@@ -329,6 +337,7 @@ def test_the_errno_of_each_outcome(backend, status):
     wait_for(lambda: outcome(lambda: harness.read(m / "db")) == "ok", 15, "the value")
 
 
+@pytest.mark.waits(1.5)
 @pytest.mark.parametrize("status", ERRNO)
 def test_what_each_outcome_does_to_a_value(backend, status):
     """Refused or gone: dropped at once, and never resurrected. Anything else: served on."""
@@ -359,6 +368,7 @@ def test_a_refusal_acts_at_once(backend, status):
     assert outcome(lambda: os.stat(m / "db")) == ERRNO[status]
 
 
+@pytest.mark.waits(2)
 def test_not_found_is_remembered_for_neg_ttl(backend):
     m = backend({".unlisted": b""}, neg_ttl="2")
     begin = time.monotonic()
@@ -374,6 +384,7 @@ def test_not_found_is_remembered_for_neg_ttl(backend):
     assert harness.read(m / "db") == b"value"
 
 
+@pytest.mark.waits(3)
 def test_a_failure_is_not_a_storm(backend):
     """A failing backend is asked again with pauses, not at each open."""
     m = backend({"db": b"x", "db.error": b"UNAVAILABLE"}, mount_options={"deadline": "1s"})
@@ -454,6 +465,7 @@ def test_a_slow_listing_does_not_hold_others(backend):
 # -- Starting without a backend ---------------------------------------------------------------------------
 
 
+@pytest.mark.waits(1)
 def test_the_mount_comes_up_with_its_backend_down(backend):
     m = backend(
         {"db": content(1), "db.error": b"UNAVAILABLE", ".list.error": b"UNAVAILABLE"},
@@ -507,6 +519,7 @@ def test_ten_thousand_parked_readers(backend):
             hung.__exit__()
 
 
+@pytest.mark.waits(1)
 def test_run_as_others_wait_no_longer(backend):
     """The gate does not depend on who asks."""
     m = backend({"slow": b"x", "slow.hang": b""}, mount_options={"deadline": "1s"}, mode="0644")

@@ -142,6 +142,7 @@ def test_other_deaths(mount, who, number):
     wait_for(lambda: version_of(harness.read(m / "a")) == 2, 3, "the rotation")
 
 
+@pytest.mark.waits(1.5)
 @pytest.mark.parametrize("name", ["cold", "warm"])
 def test_a_parked_reader_gets_its_answer_from_the_next_worker(mount, open_mode, name):
     """The request of a dead worker is answered, also when it waited for a backend."""

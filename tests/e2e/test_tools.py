@@ -47,6 +47,25 @@ def test_content_is_self_describing():
             version_of(broken)
 
 
+def test_lanes_leave_nothing_out():
+    groups = {(f"module{i}", mode): i % 7 for i in range(20) for mode in ("checked", "kernel")}
+    for count in range(1, 6):
+        parts = harness.lanes(groups, count)
+        assert len(parts) == count and sorted(group for part in parts for group in part) == sorted(groups)
+        lengths = [sum(groups[group] for group in part) for part in parts]
+        assert max(lengths) - min(lengths) <= max(groups.values())
+
+
+def test_hung_that_is_done_at_once(monkeypatch, tmp_path):
+    """What came together with the first line is not lost."""
+    program = tmp_path / "hung"
+    program.write_text("#!/bin/sh\nprintf 'waiting\\n{\"ok\":1}\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(harness, "tool", lambda _: str(program))
+    with Hung("/", threads=1) as hung:
+        assert hung.wait(5) == {"ok": 1}
+
+
 def test_reader_passes_an_atomic_writer(directory):
     report, last = rotated(directory, atomic_write)
     harness.assert_clean(report, newest=last)

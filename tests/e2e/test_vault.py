@@ -14,6 +14,8 @@ from vault_fixtures import Counter, backend, fresh, token_for
 
 from backends import openbao
 
+pytestmark = pytest.mark.waits(0.2)
+
 # What is written, and what a reader gets: strings as raw bytes, all else as compact JSON.
 TYPES = {
     "string": ("s3cret", b"s3cret"),

@@ -105,6 +105,7 @@ def test_stat_makes_no_credential(credentials, database):
     assert count(f"database/creds/{role}") == 1
 
 
+@pytest.mark.waits(9)
 def test_a_lease_is_renewed(credentials, database, pg):
     """The same user for longer than the lease, though nobody reads: who did still uses it."""
     m, role = credentials("4s", "1h")
@@ -200,6 +201,7 @@ def test_kept_at_unmount_unless_asked(credentials, pg):
     assert pg.login(user, password) == ""
 
 
+@pytest.mark.waits(6)
 def test_a_takeover_keeps_the_credential(credentials, database, pg):
     """The lease is the next worker's to renew."""
     m, role = credentials("4s", "1h")
@@ -224,6 +226,7 @@ def test_a_reload_keeps_the_credential(credentials, database, pg):
     assert count(f"database/creds/{role}") == 1
 
 
+@pytest.mark.waits(2)
 def test_a_revoked_lease_is_replaced(credentials, database, pg):
     """Revoked on the server by an operator: at the next renewal it is noticed."""
     m, role = credentials("3s", "1h")
@@ -235,6 +238,7 @@ def test_a_revoked_lease_is_replaced(credentials, database, pg):
     assert pg.login(*pair(m, role)) == ""
 
 
+@pytest.mark.waits(2)
 def test_a_lease_dies_with_its_token(vault, database, pg):
     """Our login revoked: the new login makes a new credential."""
     role = new_role(database, "3s", "1h")
@@ -273,6 +277,7 @@ def test_a_database_that_is_down(database, vault):
     assert "secretdb" not in said and "secretadmin" not in said
 
 
+@pytest.mark.waits(11)
 def test_a_static_role_follows_its_rotation(database, vault, pg):
     """The server changes the password every 5 s; what is read logs in again soon after."""
     name = fresh()

@@ -9,6 +9,8 @@ import pytest
 from harness import outcome, read
 from vault_fixtures import Counter, fresh, token_for
 
+pytestmark = pytest.mark.waits(0.4)
+
 
 @pytest.fixture(scope="module")
 def engines(bao):

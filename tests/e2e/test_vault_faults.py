@@ -12,6 +12,8 @@ import pytest
 from harness import SLACK, Hung, outcome, read, wait_for
 from vault_fixtures import Counter, canary, fresh, token_for
 
+pytestmark = pytest.mark.waits(0.8)
+
 DEADLINE = 2  # [mount] deadline here, seconds
 
 

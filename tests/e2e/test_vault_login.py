@@ -14,6 +14,8 @@ from harness import QUICK, wait_for
 from vault_fixtures import Counter, sleep_until, token_for
 from vault_logins import METHODS, Approle
 
+pytestmark = pytest.mark.waits(1.5)
+
 UNWRAP, LOOKUP = "sys/wrapping/unwrap", "sys/wrapping/lookup"
 
 

@@ -97,6 +97,7 @@ def test_a_name_that_is_not_allowed(certificates):
     assert m.outcome(f"{role}/certificate") in ("EIO", "EACCES")
 
 
+@pytest.mark.waits(13)
 def test_certificate_and_key_match_through_rotations(certificates, pki):
     m, role = certificates("4s")
     count = Counter(pki)

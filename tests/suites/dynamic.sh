@@ -26,24 +26,49 @@ run_ctest() { # PRESET KIND [PREFIX]
     [ -n "$pattern" ] || { fail "$suite: ctest knows no test of kind $kind"; return; }
     rm -f "$junit"
     # A real OpenBao for the contract of its provider; where there is none, that is skipped.
-    /usr/bin/python3 -B -m tests.backends with-openbao ctest --test-dir "build/$preset" -R "^($pattern)\$" \
-        --output-on-failure --timeout 300 --output-junit "$junit" || true
+    /usr/bin/python3 -B -m tests.backends with-openbao "${launch[@]}" ctest --test-dir "build/$preset" -R "^($pattern)\$" \
+        -j 5 --output-on-failure --timeout 300 --output-junit "$junit" || true
     if [ -s "$junit" ]; then results_of "$junit" "$prefix"; else fail "$suite: ctest wrote no results"; fi
 }
 
-run_e2e() { # PRESET PREFIX [OPTION OF PYTEST...]
-    local preset=$1 prefix=$2 junit=$logs/$suite-e2e.xml status=0
-    shift 2
-    rm -f "$junit"
-    HUSHFS_BIN=$root/build/$preset/bin HUSHFS_TEST_BIN=$root/build/$preset/test-bin \
-        /usr/bin/python3 -m pytest tests/e2e -v --tb=short -o junit_family=xunit2 --junitxml="$junit" "$@" || status=$?
-    if [ -s "$junit" ]; then results_of "$junit" "$prefix"; else fail "$suite: pytest ended with $status and wrote no results"; fi
-    # 1: tests failed, and the results say which; anything else is pytest's own trouble.
-    [ "$status" -le 1 ] || fail "$suite: pytest ended with $status"
+# First the tests that only wait, so many at once as there are lanes; then all others, one after the other.
+run_e2e() { # PRESET PREFIX [EXPRESSION OF MARKERS]
+    local prefix=$2 marks=${3:+ and $3} lane pids=() status
+    export HUSHFS_BIN=$root/build/$1/bin HUSHFS_TEST_BIN=$root/build/$1/test-bin
+    rm -f "$logs/$suite"-e2e-*
+    echo "-- tests that wait, at once: see $suite-e2e-[1-${#lanes[@]}].log"
+    for lane in "${lanes[@]}"; do
+        HUSHFS_LANE=$lane e2e_part "${lane%/*}" "waits$marks" >"$logs/$suite-e2e-${lane%/*}.log" 2>&1 &
+        pids+=($!)
+    done
+    for lane in "${lanes[@]}"; do
+        status=0
+        wait "${pids[${lane%/*} - 1]}" || status=$?
+        cat "$logs/$suite-e2e-${lane%/*}.log"
+        e2e_results "${lane%/*}" "$status" "$prefix"
+    done
+    status=0
+    e2e_part rest "not waits$marks" || status=$?
+    e2e_results rest "$status" "$prefix"
 }
 
+e2e_part() { # NAME MARKERS
+    # What a script starts in the background ignores SIGINT, and so would all tests.
+    env --default-signal "${launch[@]}" /usr/bin/python3 -m pytest tests/e2e -v --tb=short -m "$2" \
+        -o junit_family=xunit2 --junitxml="$logs/$suite-e2e-$1.xml"
+}
+
+e2e_results() { # NAME STATUS PREFIX
+    local junit=$logs/$suite-e2e-$1.xml
+    if [ -s "$junit" ]; then results_of "$junit" "$3"; else fail "$suite: pytest ($1) ended with $2 and wrote no results"; fi
+    # 1: tests failed, and the results say which; anything else is pytest's own trouble.
+    [ "$2" -le 1 ] || fail "$suite: pytest ($1) ended with $2"
+}
+
+readonly lanes=(1/3 2/3 3/3)
 # By a marker, not by name: pytest says nothing of a name that it does not find.
-readonly not_sanitized=(-m 'not scans_memory')
+readonly not_sanitized='not scans_memory'
+launch=() # what the programs of a suite are started with
 
 suite_build_gcc() {
     check 'dev: gcc, warnings are errors' build dev
@@ -90,7 +115,7 @@ suite_asan() {
     # Tests end workers by SIGSEGV: that is no finding. One of the worker's own ends the same way, and the
     # keeper's log tells it.
     export ASAN_OPTIONS=$ASAN_OPTIONS:handle_segv=0
-    run_e2e asan e2e: "${not_sanitized[@]}"
+    run_e2e asan e2e: "$not_sanitized"
 }
 
 suite_tsan() {
@@ -99,20 +124,9 @@ suite_tsan() {
     export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:history_size=4:report_thread_leaks=0:handle_segv=0
     export HUSHFS_QUICK=1 HUSHFS_SLACK=4
     # ThreadSanitizer of gcc 12 cannot place its shadow where address randomisation is strong.
-    fixed_addresses
+    launch=(setarch -R)
     run_ctest tsan '.*'
-    run_e2e tsan e2e: "${not_sanitized[@]}"
-}
-
-# From here on the suite's programs run without address randomisation.
-fixed_addresses() {
-    local wrapper=$logs/fixed
-    mkdir -p "$wrapper"
-    for program in ctest python3; do
-        printf '#!/bin/sh\nexec setarch -R %s "$@"\n' "/usr/bin/$program" >"$wrapper/$program"
-        chmod 755 "$wrapper/$program"
-    done
-    PATH=$wrapper:$PATH
+    run_e2e tsan e2e: "$not_sanitized"
 }
 
 suite_valgrind() {

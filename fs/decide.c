@@ -7,6 +7,7 @@
 #include "decide.h"
 
 #include "attr.h"
+#include "both.h"
 #include "core/clock.h"
 #include "core/metrics.h"
 #include "dotfiles.h"
@@ -23,9 +24,6 @@
 /* Attributes outlive names a little, so that a path walk always asks LOOKUP before GETATTR. */
 static const double ATTR_MORE_S = 0.1;
 static const double ATTR_LONG_S = 3600;
-
-/* How long one open(2) or stat(2) may take from its gate to its last request. */
-static const uint64_t PASS_NS = HUSH_NS_PER_S / 2;
 
 enum hush_verdict hush_say_error(struct hush_answer *a, int err)
 {
@@ -49,7 +47,7 @@ static bool passed(struct hush_fs *fs, const struct hush_request *r, const struc
 {
     const struct hush_pass *p = hush_gate_pass(fs, r->tid);
 
-    return p->item == item->id && hush_now_ns() - p->at_ns < PASS_NS;
+    return p->item == item->id && hush_now_ns() - p->at_ns < HUSH_PASS_NS;
 }
 
 /* This thread got past the gate: what follows of the same call does not ask again. */
@@ -68,6 +66,7 @@ static enum hush_verdict say_again(struct hush_fs *fs, const struct hush_request
                                    struct hush_answer *a, const struct hush_item *item)
 {
     pass(fs, r, item, true);
+    hush_both_spend(fs, r, item);
     return hush_say_error(a, ESTALE);
 }
 
@@ -175,6 +174,16 @@ static enum hush_verdict attr_superseded(struct hush_fs *fs, struct hush_answer 
     return HUSH_ANSWER;
 }
 
+/* A secret that cannot be shown, and is a folder, too: the next lookup finds the folder. */
+static enum hush_verdict folder_instead(struct hush_fs *fs, const struct hush_request *r,
+                                        struct hush_answer *a, const struct hush_item *item,
+                                        enum hush_verdict verdict)
+{
+    if (verdict == HUSH_PARK || !hush_both_is_folder(fs, item))
+        return verdict;
+    return say_again(fs, r, a, item);
+}
+
 static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r,
                                       struct hush_answer *a, struct hush_node *node)
 {
@@ -191,21 +200,51 @@ static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r
         return attr_superseded(fs, a, node);
     if (!asked)
         return say_attr(fs, a, node, hush_item_kernel_s(item, now_ns) + ATTR_MORE_S);
-    if (hush_is_stopped(fs, r, a, item, &verdict)) {
-        if (verdict == HUSH_PARK) /* for the second look, or the next worker's */
-            hush_gate_asked(fs, r->tid, r->ino);
-        return verdict;
-    }
-    if (item->current != s)
+    if (hush_is_stopped(fs, r, a, item, &verdict))
+        return folder_instead(fs, r, a, item, verdict);
+    if (item->current != s && !hush_both_is_spent(fs, r, item))
         return say_again(fs, r, a, item);
     pass(fs, r, item, false);
     timeout_s = hush_item_kernel_s(item, now_ns);
     return say_attr(fs, a, node, timeout_s > 0 ? timeout_s + ATTR_MORE_S : 0);
 }
 
+/* item is seen through node, which is no version: see hush_both_is_spent(). */
+static enum hush_verdict attr_through(struct hush_fs *fs, struct hush_answer *a,
+                                      struct hush_node *node, const struct hush_item *item)
+{
+    (void)say_attr(fs, a, hush_snapshot_top(item->current), 0);
+    a->attr.st_ino = node->ino;
+    return HUSH_ANSWER;
+}
+
+/* Somebody has node open, or stands in it, and this is no walk to its name. */
+static bool is_held(struct hush_fs *fs, const struct hush_request *r, const struct hush_node *node,
+                    const struct hush_item *item)
+{
+    bool asked = hush_gate_was_asked(fs, r->tid, r->ino) || r->waited;
+
+    return !asked && node->bound != 0 && item->current != NULL &&
+           item->current->directory == node->directory;
+}
+
+/* node was no version when it was looked up, but item has one now. */
+static enum hush_verdict attr_found(struct hush_fs *fs, const struct hush_request *r,
+                                    struct hush_answer *a, struct hush_node *node,
+                                    const struct hush_item *item)
+{
+    bool fits = item->current->directory == node->directory;
+
+    if (!fits || !hush_both_is_spent(fs, r, item) ||
+        (node->directory && hush_item_shown_by(fs, node) == NULL))
+        return say_again(fs, r, a, item);
+    node->bound = item->current->record->sequence;
+    return attr_through(fs, a, node, item);
+}
+
 /* A secret without a value until now. */
 static enum hush_verdict attr_pending(struct hush_fs *fs, struct hush_request *r,
-                                      struct hush_answer *a, const struct hush_node *node)
+                                      struct hush_answer *a, struct hush_node *node)
 {
     struct hush_item *item = hush_item_get(fs, node->path, false);
     enum hush_verdict verdict;
@@ -214,30 +253,45 @@ static enum hush_verdict attr_pending(struct hush_fs *fs, struct hush_request *r
         return say_attr(fs, a, node, 0);
     if (item == NULL)
         return hush_say_error(a, ENOMEM);
+    if (is_held(fs, r, node, item))
+        return attr_through(fs, a, node, item);
     if (hush_is_stopped(fs, r, a, item, &verdict))
-        return verdict;
-    return say_again(fs, r, a, item);
+        return node->directory ? folder_instead(fs, r, a, item, verdict) : verdict;
+    return attr_found(fs, r, a, node, item);
 }
 
 /* The secret that a name stands below, if it was walked into without a fetch; else NULL. */
 static struct hush_item *lazy_parent(struct hush_fs *fs, const struct hush_node *node)
 {
-    const char *slash = strrchr(node->path, '/');
     const struct hush_node *pending;
     char path[PATH_MAX];
 
-    if (slash == NULL)
+    if (!hush_path_parent(node->path, path))
         return NULL;
-    (void)snprintf(path, sizeof(path), "%.*s", (int)(slash - node->path), node->path);
     pending = hush_tree_path_find(fs, path, HUSH_NODE_PENDING, true);
     return pending != NULL && hush_item_is_lazy(pending) ? hush_item_get(fs, path, false) : NULL;
+}
+
+/* A name in the directory of a secret that is no field of it: a secret below, or, whatever the
+ * backend says (it may refuse, or be away), nothing. */
+static enum hush_verdict attr_beside_fields(struct hush_fs *fs, struct hush_request *r,
+                                            struct hush_answer *a, struct hush_node *node,
+                                            struct hush_item *item, struct hush_item *above)
+{
+    enum hush_verdict verdict;
+
+    r->resolve = true;
+    if (hush_is_stopped(fs, r, a, item, &verdict))
+        return verdict == HUSH_PARK ? verdict : hush_say_error(a, ENOENT);
+    above->kinds |= HUSH_IS_FOLDER;
+    return attr_found(fs, r, a, node, item);
 }
 
 /* Shown as a directory, since nobody knew: now it is settled. */
 static enum hush_verdict attr_guess(struct hush_fs *fs, struct hush_request *r,
                                     struct hush_answer *a, struct hush_node *node)
 {
-    struct hush_item *item = lazy_parent(fs, node);
+    struct hush_item *item = lazy_parent(fs, node), *above;
     enum hush_verdict verdict;
 
     if (item != NULL)
@@ -245,26 +299,29 @@ static enum hush_verdict attr_guess(struct hush_fs *fs, struct hush_request *r,
     item = hush_item_get(fs, node->path, false);
     if (item == NULL)
         return hush_say_error(a, ENOMEM);
+    if (is_held(fs, r, node, item))
+        return attr_through(fs, a, node, item);
+    above = hush_both_secret_above(fs, node->path);
     if ((item->kinds & HUSH_IS_FOLDER) != 0) {
+        if (above != NULL)
+            above->kinds |= HUSH_IS_FOLDER;
         node = hush_tree_path_node(fs, node->instance, node->path, HUSH_NODE_DIR, false);
         return say_attr(fs, a, node, ATTR_LONG_S);
     }
+    if (above != NULL)
+        return attr_beside_fields(fs, r, a, node, item, above);
     r->resolve = true;
     if (hush_is_stopped(fs, r, a, item, &verdict)) {
         if (verdict == HUSH_ANSWER && (item->kinds & HUSH_MAY_BE_FOLDER) != 0)
             return say_attr(fs, a, node, 0); /* the walk goes on; OPENDIR says why it ends */
         return verdict;
     }
-    return say_again(fs, r, a, item);
+    return attr_found(fs, r, a, node, item);
 }
 
-static enum hush_verdict decide_attr(struct hush_fs *fs, struct hush_request *r,
-                                     struct hush_answer *a)
+static enum hush_verdict attr_node(struct hush_fs *fs, struct hush_request *r,
+                                   struct hush_answer *a, struct hush_node *node)
 {
-    struct hush_node *node = hush_tree_find(fs, r->ino);
-
-    if (node == NULL)
-        return hush_say_error(a, ESTALE);
     switch (node->kind) {
     case HUSH_NODE_FILE:
     case HUSH_NODE_VERSION:
@@ -281,6 +338,20 @@ static enum hush_verdict decide_attr(struct hush_fs *fs, struct hush_request *r,
     return say_attr(fs, a, node, ATTR_LONG_S);
 }
 
+static enum hush_verdict decide_attr(struct hush_fs *fs, struct hush_request *r,
+                                     struct hush_answer *a)
+{
+    struct hush_node *node = hush_tree_find(fs, r->ino);
+    enum hush_verdict verdict;
+
+    if (node == NULL)
+        return hush_say_error(a, ESTALE);
+    verdict = attr_node(fs, r, a, node);
+    if (verdict == HUSH_PARK) /* it gates at the second look, too, or at the next worker's */
+        hush_gate_asked(fs, r->tid, r->ino);
+    return verdict;
+}
+
 /* -- OPEN -------------------------------------------------------------------------------------- */
 
 /* node: of a snapshot. */
@@ -293,7 +364,7 @@ static enum hush_verdict say_open(struct hush_fs *fs, const struct hush_request 
     if (s == NULL)
         return hush_say_error(a, ESTALE);
 
-    p->item = p->told = p->told_item = 0;
+    p->item = p->told = p->told_item = p->again = 0;
     a->say = HUSH_SAY_OPEN;
     a->handle = node->ino;
     a->direct_io = direct || !s->item->settings.page_cache;
@@ -327,7 +398,7 @@ static enum hush_verdict open_superseded(struct hush_fs *fs, const struct hush_r
     const struct hush_pass *p = hush_gate_pass(fs, r->tid);
     struct hush_node *now = hush_snapshot_top(item->current);
 
-    if (p->told == r->ino && now->kind == HUSH_NODE_FILE)
+    if (now->kind == HUSH_NODE_FILE && (p->told == r->ino || hush_both_is_spent(fs, r, item)))
         return say_open(fs, r, a, now, true);
     if (node->kind == HUSH_NODE_FILE && p->told_item == item->id)
         return say_open(fs, r, a, node, false);

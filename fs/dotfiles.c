@@ -140,14 +140,12 @@ void hush_dot_reply(fuse_req_t req, enum hush_status status, const char *text)
 static struct hush_item *item_of(struct hush_fs *fs, const char *path)
 {
     struct hush_item *item = hush_item_find(fs, path);
-    const char *slash = strrchr(path, '/');
     char parent[PATH_MAX];
 
     if (item != NULL)
         return item;
-    if (slash == NULL || strlen(path) >= sizeof(parent))
+    if (strlen(path) >= sizeof(parent) || !hush_path_parent(path, parent))
         return NULL;
-    (void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
     item = hush_item_find(fs, parent);
     if (item != NULL && item->current != NULL && item->settings.as == HUSH_AS_DIRECTORY)
         return item;

@@ -38,6 +38,8 @@
 struct hush_fs;
 struct hush_item;
 struct hush_node;
+struct hush_view;
+struct hush_listing; /* tree.h */
 
 struct hush_instance {
     const struct hush_instance_config *config;
@@ -58,23 +60,20 @@ struct hush_instance {
     char detail[HUSH_DETAIL_MAX];
 };
 
-/* In the arena, before the variable part: see snapshot.c. */
-struct hush_snapshot_record;
-
 struct hush_snapshot {
     struct hush_item *item;
     struct hush_snapshot *prev, *next; /* in item->old */
     struct hush_value value;
-    struct hush_node *nodes; /* one for a file; else directory, .json or .value, fields */
+    struct hush_node *nodes; /* a file's one; else directory, .json or .value, and fields */
     size_t node_count;
     bool directory; /* how it is shown; a new configuration does not change it */
     hush_block block;
-    struct hush_snapshot_record *record;
+    struct hush_snapshot_record *record; /* in the arena: see snapshot.h */
 };
 
 enum hush_kinds {
     HUSH_IS_SECRET = 1,
-    HUSH_IS_FOLDER = 2,
+    HUSH_IS_FOLDER = 2,     /* … or both: see both.h */
     HUSH_MAY_BE_FOLDER = 4, /* nobody may say: a walk goes on through it, opening it fails */
 };
 
@@ -93,6 +92,7 @@ struct hush_item {
     uint64_t command_ns;           /* since when */
     uint64_t used_ns;              /* last asked for by somebody */
     uint64_t retry_ns;             /* after a failure: answered from memory until then */
+    uint64_t alone_until_ns;       /* there was no folder of its name; not asked again before */
     uint32_t failures;             /* in a row */
     enum hush_status status;       /* of the last fetch */
     enum hush_status opendir;      /* MAY_BE_FOLDER: why it cannot be listed */
@@ -106,17 +106,6 @@ struct hush_item {
     struct hush_job *renewal;      /* of the current version's lease: nobody waits for it */
     struct hush_request *waiters;
     UT_hash_handle hh;
-};
-
-/* What a directory contains, sorted by name; shared by opens. */
-struct hush_listing {
-    unsigned refs;
-    uint64_t generation;
-    size_t count;
-    struct hush_listed {
-        char *name; /* as shown */
-        unsigned kinds;
-    } * entries;
 };
 
 enum hush_node_kind {
@@ -139,7 +128,9 @@ struct hush_node {
     const char *name;               /* FILE in a VERSION: as shown; borrowed from the snapshot */
     struct hush_snapshot *snapshot; /* FILE, VERSION */
     struct hush_instance *instance; /* path nodes */
-    uint64_t bound;   /* PENDING: sequence of the version that is shown through it; 0: none yet */
+    uint64_t bound;   /* PENDING, GUESS: sequence of the version shown through it; 0: none yet */
+    bool opened;      /* … and it was opened: no other version is ever shown through it */
+    bool secret_too;  /* DIR: it stands for a name that is a secret, too */
     char *path;       /* path nodes: as shown; owned */
     hush_block block; /* path nodes: their record */
     struct hush_node_record *record;
@@ -194,20 +185,19 @@ struct hush_command {
     struct hush_command *prev, *next;
 };
 
-/* What a thread's last LOOKUP and gate had to do with each other; see gate.c. */
+/* A thread's last LOOKUP and gate; see gate.c. */
 struct hush_pass {
     uint32_t tid;
     bool retry;     /* it was answered ESTALE: the lookups that follow belong to the same call */
     uint64_t item;  /* id of the item whose gate this thread passed … */
     uint64_t at_ns; /* … and when */
     uint64_t told;  /* node id whose OPEN was answered ESTALE … */
-    uint64_t told_item; /* … and its item, as above */
+    uint64_t told_item;                    /* … and its item, as above */
+    uint64_t again, again_above, again_ns; /* ids of the item that was last answered ESTALE, and of
+                                              the secret above it; when */
 };
-enum { HUSH_PASSES = 4096, HUSH_RELOADS = 16 };
-
-enum { HUSH_BOUNCE_SIZE = 128 * 1024 }; /* the largest READ */
-enum { HUSH_DOTS = 4 };                 /* files of .hushfs */
-
+enum { HUSH_PASSES = 4096, HUSH_RELOADS = 16, HUSH_DOTS = 4 }; /* files of .hushfs */
+enum { HUSH_BOUNCE_SIZE = 128 * 1024 };                        /* the largest READ */
 struct hush_fs {
     struct hush_session_user user; /* first: see session.h */
     struct hush_config *config;
@@ -223,6 +213,7 @@ struct hush_fs {
     struct hush_instance *instances;
     size_t instance_count;
     struct hush_node *nodes; /* by ino */
+    struct hush_view *views; /* see view.h */
     struct hush_node root;
     struct hush_item *items;                   /* by path */
     struct hush_request *parked, *parked_last; /* by deadline */

@@ -6,6 +6,7 @@
 #include "core/metrics.h"
 #include "dotfiles.h"
 #include "item.h"
+#include "view.h"
 #include "work.h"
 
 #include <errno.h>
@@ -270,7 +271,7 @@ static struct hush_request request_of(struct hush_fs *fs, fuse_req_t req,
 {
     return (struct hush_request){.req = req,
                                  .kind = kind,
-                                 .ino = ino,
+                                 .ino = hush_view_target(fs, ino),
                                  .unique = hush_session_unique(fs->session),
                                  .tid = fuse_req_ctx(req)->pid,
                                  .came_ns = hush_now_ns()};
@@ -279,10 +280,11 @@ static struct hush_request request_of(struct hush_fs *fs, fuse_req_t req,
 void hush_gate_enter(struct hush_fs *fs, fuse_req_t req, enum hush_request_kind kind, uint64_t ino,
                      int flags)
 {
-    struct hush_request r = request_of(fs, req, kind, ino);
+    struct hush_request r;
 
-    r.flags = flags;
     pthread_mutex_lock(&fs->lock);
+    r = request_of(fs, req, kind, ino);
+    r.flags = flags;
     enter(fs, &r);
 }
 

@@ -52,6 +52,9 @@ void hush_gate_answer_woken(struct hush_fs *fs);
 void hush_gate_asked(struct hush_fs *fs, pid_t tid, uint64_t ino);
 bool hush_gate_was_asked(struct hush_fs *fs, pid_t tid, uint64_t ino); /* and forget it */
 
+/* How long one open(2) or stat(2) may take from its gate to its last request. */
+static const uint64_t HUSH_PASS_NS = UINT64_C(500000000);
+
 /* What tid has to do with item; never NULL. Stands for another thread's where slots clash, and then
  * reads as empty. */
 struct hush_pass *hush_gate_pass(struct hush_fs *fs, pid_t tid);

@@ -2,6 +2,7 @@
 /* item.c - see item.h. Called by gate.c, work.c, rotate.c, timer.c and ops.c. */
 #include "item.h"
 
+#include "both.h"
 #include "core/clock.h"
 #include "core/metrics.h"
 #include "evict.h"
@@ -145,7 +146,7 @@ struct hush_node *hush_item_shown_by(struct hush_fs *fs, struct hush_node *pendi
 
     if (item == NULL || item->current == NULL || !item->current->directory)
         return NULL;
-    if (pending->bound == 0)
+    if (pending->bound == 0 || (!pending->opened && !hush_item_is_lazy(pending)))
         pending->bound = item->current->record->sequence;
     return pending->bound == item->current->record->sequence ? hush_snapshot_top(item->current)
                                                              : NULL;
@@ -202,6 +203,7 @@ static void item_failed(struct hush_fs *fs, struct hush_item *item, enum hush_st
     item->detail = op->detail[0] != '\0' ? strdup(op->detail) : NULL;
     if (hush_status_keeps_stale(status))
         return;
+    hush_both_refused(fs, item);
     item->kinds &= ~(unsigned)HUSH_IS_SECRET;
     hush_item_drop(fs, item);
 }

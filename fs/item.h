@@ -34,8 +34,9 @@ enum hush_gate hush_item_gate(const struct hush_item *item, uint64_t now_ns, boo
  * stat, an ls -l or a cd must make none. The gate is then what is in it, and its OPENDIR.
  */
 bool hush_item_is_lazy(const struct hush_node *pending);
-/* The VERSION that a PENDING directory, which somebody stands in, shows: the first that came, since
- * one directory never shows two. NULL: none yet, or another one is current by now. */
+/* The VERSION that is seen through a node which is none (lazy, or see hush_both_is_spent()): the
+ * first that came, since one open directory never shows two. NULL: none yet, or another one is
+ * current by now. */
 struct hush_node *hush_item_shown_by(struct hush_fs *fs, struct hush_node *pending);
 
 /* Known not to exist, remembered until retry_ns. */

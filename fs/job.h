@@ -32,7 +32,21 @@ enum hush_status hush_job_may_call(struct hush_job *job);
  * call. */
 void hush_job_run(struct hush_fs *fs, struct hush_job *job);
 
-/* One that is a renewal; likewise, but it is not freed. In lease.c. */
+/* One that is a renewal, or a listing; likewise, but it is not freed. In lease.c, list.c. */
 void hush_job_renew(struct hush_fs *fs, struct hush_job *job);
+void hush_job_list(struct hush_fs *fs, struct hush_job *job);
+
+/* Without the lock: list prefix, which a walk waits for only to learn whether a name is a folder:
+ * if it does not come soon the walk goes on as if it were one. job's detail stays. In list.c. */
+enum hush_status hush_job_list_briefly(struct hush_job *job, const char *prefix,
+                                       struct hush_listing **out);
+
+/* What work.c and list.c share. Was job canceled, so that its status says nothing of the backend?
+ * With the lock: what a call came to is instance's health. Without: log what failed. */
+bool hush_job_given_up(const struct hush_job *job, enum hush_status status);
+void hush_job_note_health(struct hush_instance *instance, enum hush_status status,
+                          const struct hush_op *op);
+void hush_job_log_failure(const struct hush_job *job, const char *what, const char *path,
+                          enum hush_status status);
 
 #endif

@@ -206,3 +206,21 @@ bool hush_path_raw(const char *shown, char *out, size_t size)
 {
     return path_map(shown, segment_raw, out, size);
 }
+
+const char *hush_path_last(const char *shown)
+{
+    const char *slash = strrchr(shown, '/');
+
+    return slash != NULL ? slash + 1 : shown;
+}
+
+bool hush_path_parent(const char *shown, char *out)
+{
+    const char *slash = strrchr(shown, '/');
+
+    if (slash == NULL)
+        return false;
+    memcpy(out, shown, (size_t)(slash - shown));
+    out[slash - shown] = '\0';
+    return true;
+}

@@ -39,4 +39,9 @@ bool hush_name_split_version(const char *shown, char name[HUSH_NAME_MAX + 1], ch
 bool hush_path_show(const char *raw, char *out, size_t size);
 bool hush_path_raw(const char *shown, char *out, size_t size);
 
+/* The parts of a shown path of less than PATH_MAX bytes: its last name, and what is above it (into
+ * PATH_MAX bytes; false: it is one name). */
+const char *hush_path_last(const char *shown);
+bool hush_path_parent(const char *shown, char *out);
+
 #endif

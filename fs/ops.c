@@ -14,6 +14,7 @@
 #include "rotate.h"
 #include "snapshot.h"
 #include "tree.h"
+#include "view.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -41,10 +42,13 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     int err = ESTALE;
 
     pthread_mutex_lock(&fs->lock);
-    dir = hush_tree_find(fs, parent);
+    dir = hush_tree_find(fs, hush_view_target(fs, parent));
     if (dir != NULL)
         err = hush_lookup(fs, dir, name, fuse_req_ctx(req)->pid, &entry, &found);
-    if (err == 0 && hush_session_apply_once(fs->session, hush_session_unique(fs->session)))
+    if (err == 0)
+        err = (entry.ino = hush_view_below(fs, parent, found)) != 0 ? 0 : ENOMEM;
+    if (err == 0 && hush_session_apply_once(fs->session, hush_session_unique(fs->session)) &&
+        !hush_view_looked_up(fs, entry.ino))
         hush_tree_looked_up(found);
     pthread_mutex_unlock(&fs->lock);
     if (err != 0)
@@ -60,7 +64,8 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
     pthread_mutex_lock(&fs->lock);
     if (hush_session_apply_once(fs->session, hush_session_unique(fs->session)))
         for (size_t i = 0; i < count; i++)
-            hush_tree_forget(fs, forgets[i].ino, forgets[i].nlookup);
+            if (!hush_view_forget(fs, forgets[i].ino, forgets[i].nlookup))
+                hush_tree_forget(fs, forgets[i].ino, forgets[i].nlookup);
     pthread_mutex_unlock(&fs->lock);
     fuse_reply_none(req);
 }
@@ -216,7 +221,7 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
     int n = -ENODATA;
 
     pthread_mutex_lock(&fs->lock);
-    node = hush_tree_find(fs, ino);
+    node = hush_tree_find(fs, hush_view_target(fs, ino));
     if (node != NULL)
         n = hush_attr_get(fs, node, name, value, sizeof(value));
     pthread_mutex_unlock(&fs->lock);
@@ -234,7 +239,7 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     size_t have = 0;
 
     pthread_mutex_lock(&fs->lock);
-    node = hush_tree_find(fs, ino);
+    node = hush_tree_find(fs, hush_view_target(fs, ino));
     if (node != NULL)
         have = hush_attr_list(node, &names);
     pthread_mutex_unlock(&fs->lock);

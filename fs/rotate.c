@@ -8,6 +8,7 @@
 #include "item.h"
 #include "snapshot.h"
 #include "tree.h"
+#include "view.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -68,13 +69,6 @@ static void wait_for(struct hush_item *item, struct hush_command *c)
     item->command_ns = hush_now_ns();
 }
 
-static const char *last_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash != NULL ? slash + 1 : path;
-}
-
 static void stage_name(const struct hush_snapshot *s, char *out, size_t size)
 {
     (void)snprintf(out, size, HUSH_STAGE_PREFIX "%016" PRIx64, s->nodes[0].ino);
@@ -84,7 +78,7 @@ static void stage_name(const struct hush_snapshot *s, char *out, size_t size)
 
 static struct hush_command *ask_mover(struct hush_fs *fs, const struct hush_item *item)
 {
-    const char *name = last_of(item->path);
+    const char *name = hush_path_last(item->path);
     struct hush_command *c;
 
     if (atomic_load(&fs->state->mover_pid) == 0)
@@ -101,11 +95,15 @@ static struct hush_command *ask_mover(struct hush_fs *fs, const struct hush_item
     return c;
 }
 
+static bool knows_parent(struct hush_fs *fs, const char *path)
+{
+    return hush_tree_find(fs, hush_view_target(fs, hush_view_parent(fs, path))) != NULL;
+}
+
 void hush_rotate_show(struct hush_fs *fs, struct hush_item *item)
 {
     /* Nobody can watch a name that the kernel does not know: its first version just appears. */
-    bool known = item->current != NULL &&
-                 hush_tree_find(fs, hush_tree_parent_ino(fs, item->path)) != NULL &&
+    bool known = item->current != NULL && knows_parent(fs, item->path) &&
                  item->current->nodes[0].kind == item->staged->nodes[0].kind;
     struct hush_command *c = known ? ask_mover(fs, item) : NULL;
 
@@ -123,7 +121,7 @@ static void drop_exchanged(struct hush_fs *fs, const struct hush_item *item)
     char name[64];
 
     stage_name(item->staged, name, sizeof(name));
-    (void)inval_entry(fs, hush_tree_parent_ino(fs, item->path), name);
+    (void)inval_entry(fs, hush_view_parent(fs, item->path), name);
 }
 
 struct hush_node *hush_rotate_staged(struct hush_fs *fs, const char *name)
@@ -152,7 +150,7 @@ int hush_rotate_renamed(struct hush_fs *fs, const char *from, const char *to)
     struct hush_node *node = hush_rotate_staged(fs, from);
     struct hush_item *item = node != NULL ? node->snapshot->item : NULL;
 
-    if (item == NULL || strcmp(last_of(item->path), to) != 0)
+    if (item == NULL || strcmp(hush_path_last(item->path), to) != 0)
         return ENOENT;
     /* Switched already, since it came late: the kernel may as well. An exchange must not: if it
      * comes a second time (a command is said again to a new mover) it would put the old one back.
@@ -171,7 +169,7 @@ static void show_without(struct hush_fs *fs, struct hush_item *item)
 {
     if (item->staged != NULL) {
         hush_item_commit(fs, item);
-        (void)inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path));
+        (void)inval_entry(fs, hush_view_parent(fs, item->path), hush_path_last(item->path));
     }
     item->command = 0;
     hush_gate_wake_settled(fs, item, item->status);
@@ -193,7 +191,7 @@ void hush_rotate_forget(struct hush_fs *fs, struct hush_item *item, const struct
     for (size_t i = 0; i < s->node_count; i++)
         if (s->nodes[i].kind == HUSH_NODE_FILE)
             inval_inode(fs, s->nodes[i].ino, 0); /* its pages too */
-    wait_for(item, inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path)));
+    wait_for(item, inval_entry(fs, hush_view_parent(fs, item->path), hush_path_last(item->path)));
 }
 
 void hush_rotate_forget_top(struct hush_fs *fs, const char *path)
@@ -201,7 +199,7 @@ void hush_rotate_forget_top(struct hush_fs *fs, const char *path)
     char top[HUSH_NAME_MAX + 1];
 
     /* The name itself, too: while it is open it outlives the directory that it was found in. */
-    (void)inval_entry(fs, hush_tree_parent_ino(fs, path), last_of(path));
+    (void)inval_entry(fs, hush_view_parent(fs, path), hush_path_last(path));
     (void)snprintf(top, sizeof(top), "%.*s", (int)strcspn(path, "/"), path);
     (void)inval_entry(fs, HUSH_INO_ROOT, top);
 }
@@ -212,17 +210,23 @@ void hush_rotate_superseded(struct hush_fs *fs, const struct hush_snapshot *s)
         inval_inode(fs, s->nodes[0].ino, -1);
 }
 
-void hush_rotate_retell(struct hush_fs *fs, const struct hush_item *item)
+void hush_rotate_retell(struct hush_fs *fs, const char *path)
 {
-    (void)inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path));
+    (void)inval_entry(fs, hush_view_parent(fs, path), hush_path_last(path));
+}
+
+static void inval_attributes(struct hush_fs *fs, uint64_t ino)
+{
+    inval_inode(fs, ino, -1);
 }
 
 void hush_rotate_forget_all(struct hush_fs *fs)
 {
-    for (struct hush_node *node = fs->nodes; node != NULL; node = node->hh.next)
-        inval_inode(fs, node->ino, -1); /* attributes only */
+    for (const struct hush_node *node = fs->nodes; node != NULL; node = node->hh.next)
+        inval_attributes(fs, node->ino);
+    hush_view_walk(fs, inval_attributes);
     for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next)
-        hush_rotate_retell(fs, item);
+        hush_rotate_retell(fs, item->path);
 }
 
 bool hush_rotate_idle(struct hush_fs *fs)

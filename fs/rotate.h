@@ -38,8 +38,8 @@ int hush_rotate_renamed(struct hush_fs *fs, const char *from, const char *to);
 /* Switch what has waited too long for its RENAME. */
 void hush_rotate_expire(struct hush_fs *fs, uint64_t now_ns);
 
-/* At a takeover: the dead worker may not have told the kernel that item has a newer version. */
-void hush_rotate_retell(struct hush_fs *fs, const struct hush_item *item);
+/* path may be another node by now (at a takeover, a dead worker may not have told the kernel). */
+void hush_rotate_retell(struct hush_fs *fs, const char *path);
 
 /* After a change of the configuration: every attribute and name is asked for again. */
 void hush_rotate_forget_all(struct hush_fs *fs);

@@ -19,6 +19,7 @@
 #include "stash.h"
 #include "timer.h"
 #include "tree.h"
+#include "view.h"
 #include "work.h"
 
 #include <errno.h>
@@ -127,6 +128,7 @@ static bool tree_init(struct hush_fs *fs)
     }
     hush_snapshot_adopt_all(fs);
     hush_tree_adopt_all(fs);
+    hush_view_adopt_all(fs);
     return true;
 }
 
@@ -179,7 +181,7 @@ static void announce(struct hush_fs *fs)
         if (item->staged != NULL)
             hush_rotate_show(fs, item);
         else if (item->old != NULL)
-            hush_rotate_retell(fs, item);
+            hush_rotate_retell(fs, item->path);
     }
     pthread_mutex_unlock(&fs->lock);
     fs->state->served_config = now;

@@ -18,7 +18,7 @@ struct hush_node_record {
     uint32_t kind;
     uint32_t directory;
     uint32_t path_size;
-    uint32_t unused;
+    uint32_t secret_too;
 };
 
 /* -- Ids --------------------------------------------------------------------------------------- */
@@ -137,6 +137,7 @@ struct hush_node *hush_tree_path_node(struct hush_fs *fs, struct hush_instance *
     if (node != NULL) {
         if (kind == HUSH_NODE_DIR && node->kind == HUSH_NODE_GUESS) {
             node->kind = HUSH_NODE_DIR;
+            node->bound = 0;
             if (node->record != NULL)
                 node->record->kind = HUSH_NODE_DIR;
         }
@@ -158,10 +159,19 @@ static void path_node_free(struct hush_fs *fs, struct hush_node *node)
     free(node);
 }
 
-static bool path_node_busy(const struct hush_fs *fs, const struct hush_node *node)
+/* The kernel need not know a node for it to be of use: see both.h. */
+static bool keeps_for_secret(struct hush_fs *fs, const struct hush_node *node)
 {
-    return node == &fs->root || node->list_job != NULL || node->list_waiters != NULL ||
-           (node->instance != NULL && node->instance->node == node);
+    const struct hush_item *item =
+        node->kind == HUSH_NODE_DIR ? hush_item_find(fs, node->path) : NULL;
+
+    return node->secret_too || (item != NULL && item->current != NULL && item->current->directory);
+}
+
+static bool path_node_busy(struct hush_fs *fs, const struct hush_node *node)
+{
+    return keeps_for_secret(fs, node) || node == &fs->root || node->list_job != NULL ||
+           node->list_waiters != NULL || (node->instance != NULL && node->instance->node == node);
 }
 
 void hush_tree_forget(struct hush_fs *fs, uint64_t ino, uint64_t n)
@@ -175,7 +185,20 @@ void hush_tree_forget(struct hush_fs *fs, uint64_t ino, uint64_t n)
     *count -= n < *count ? n : *count;
     if (node->snapshot != NULL)
         hush_item_reap(fs, node->snapshot);
-    else if (*count == 0 && !path_node_busy(fs, node))
+    else
+        hush_tree_put(fs, node);
+}
+
+void hush_tree_secret_too(struct hush_node *node)
+{
+    node->secret_too = true;
+    if (node->record != NULL)
+        node->record->secret_too = 1;
+}
+
+void hush_tree_put(struct hush_fs *fs, struct hush_node *node)
+{
+    if (node->record != NULL && node->record->nlookup == 0 && !path_node_busy(fs, node))
         path_node_free(fs, node);
 }
 
@@ -187,15 +210,18 @@ void hush_tree_looked_up(struct hush_node *node)
         node->record->nlookup++;
 }
 
-uint64_t hush_tree_parent_ino(const struct hush_fs *fs, const char *path)
+struct hush_node *hush_tree_version(struct hush_fs *fs, const char *path)
 {
-    char parent[PATH_MAX];
-    const char *slash = strrchr(path, '/');
+    const struct hush_item *item = hush_item_find(fs, path);
 
-    if (slash == NULL)
-        return HUSH_INO_ROOT;
-    (void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
-    return path_ino(fs, parent, HUSH_NODE_DIR, false);
+    return item != NULL && item->current != NULL && item->current->directory
+               ? hush_snapshot_top(item->current)
+               : NULL;
+}
+
+uint64_t hush_tree_dir_ino(const struct hush_fs *fs, const char *path)
+{
+    return path_ino(fs, path, HUSH_NODE_DIR, false);
 }
 
 /* -- Listings ---------------------------------------------------------------------------------- */
@@ -321,6 +347,22 @@ static void listing_store(struct hush_fs *fs, struct hush_node *dir)
     hush_arena_release(fs->arena, before);
 }
 
+/* A folder that turns out to be a secret, too, is another node from now on. */
+static void retell_both(struct hush_fs *fs, const struct hush_node *dir,
+                        const struct hush_listing *l)
+{
+    char path[PATH_MAX];
+
+    for (size_t i = 0; i < l->count; i++) {
+        const struct hush_listed *entry = &l->entries[i];
+
+        if (entry->kinds == (HUSH_IS_SECRET | HUSH_IS_FOLDER) &&
+            hush_listing_kinds(dir->listing, entry->name) != entry->kinds &&
+            snprintf(path, sizeof(path), "%s/%s", dir->path, entry->name) < (int)sizeof(path))
+            hush_rotate_retell(fs, path);
+    }
+}
+
 void hush_tree_listed(struct hush_fs *fs, struct hush_node *dir, struct hush_listing *l,
                       uint64_t now_ns)
 {
@@ -331,6 +373,7 @@ void hush_tree_listed(struct hush_fs *fs, struct hush_node *dir, struct hush_lis
         hush_listing_unref(l);
         return;
     }
+    retell_both(fs, dir, l);
     l->generation = ++fs->generation;
     if (dir->listing != NULL)
         dir->changed_s = hush_wall_s();
@@ -360,6 +403,8 @@ static struct hush_node *adopt_node(struct hush_fs *fs, const struct hush_node_r
     node = hush_tree_path_find(fs, path, kind, r->directory != 0);
     if (node == NULL)
         node = path_node_new(fs, item->instance, path, kind, r->directory != 0);
+    if (node != NULL)
+        node->secret_too = r->secret_too != 0;
     return node;
 }
 

@@ -38,8 +38,14 @@ void hush_tree_forget(struct hush_fs *fs, uint64_t ino, uint64_t n);
 /* One more lookup of node was answered. */
 void hush_tree_looked_up(struct hush_node *node);
 
-/* The node id of path's parent directory, whether or not there is such a node. */
-uint64_t hush_tree_parent_ino(const struct hush_fs *fs, const char *path);
+/* The directory of the current version of the secret path; NULL: none. The node id that a folder of
+ * that path has, whether or not there is such a node. */
+struct hush_node *hush_tree_version(struct hush_fs *fs, const char *path);
+uint64_t hush_tree_dir_ino(const struct hush_fs *fs, const char *path);
+/* node, a DIR, stands for a name that is a secret, too; the next worker knows. */
+void hush_tree_secret_too(struct hush_node *node);
+/* Free a path node unless somebody needs it: the kernel, a listing under way. */
+void hush_tree_put(struct hush_fs *fs, struct hush_node *node);
 
 /* The published blocks of a type, for a new worker; freed with free(); NULL: no memory. */
 hush_block *hush_tree_blocks(struct hush_fs *fs, enum hush_block_type type, size_t *count);
@@ -48,6 +54,17 @@ hush_block *hush_tree_blocks(struct hush_fs *fs, enum hush_block_type type, size
 void hush_tree_adopt_all(struct hush_fs *fs);
 
 /* -- Listings ---------------------------------------------------------------------------------- */
+
+/* What a directory contains, sorted by name; shared by opens. */
+struct hush_listing {
+    unsigned refs;
+    uint64_t generation;
+    size_t count;
+    struct hush_listed {
+        char *name; /* as shown */
+        unsigned kinds;
+    } * entries;
+};
 
 struct hush_listing *hush_listing_ref(struct hush_listing *l);
 void hush_listing_unref(struct hush_listing *l); /* NULL ok */

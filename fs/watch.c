@@ -20,7 +20,7 @@ enum { PAUSE_MS = 1000 };
 /* What the kernel or the cache holds of item may be wrong. */
 static void item_changed(struct hush_fs *fs, struct hush_item *item)
 {
-    item->retry_ns = 0;
+    item->retry_ns = item->alone_until_ns = 0;
     if (item->job != NULL) {
         item->again = true;
         return;
@@ -47,16 +47,16 @@ static void listing_changed(struct hush_fs *fs, struct hush_instance *instance, 
     struct hush_node *dir;
     struct hush_item *item;
     char parent[PATH_MAX];
-    const char *slash = strrchr(path, '/');
 
-    if (slash == NULL)
+    if (!hush_path_parent(path, parent))
         return;
-    (void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
     dir = strchr(parent, '/') == NULL ? instance->node
                                       : hush_tree_path_find(fs, parent, HUSH_NODE_DIR, false);
     if (dir != NULL)
         dir_changed(fs, dir);
     item = hush_item_find(fs, parent);
+    if (item != NULL)
+        item->alone_until_ns = 0;
     if (item != NULL && item->job != NULL && (item->job->flags & HUSH_WORK_RESOLVE) != 0)
         item->again = true; /* it may list just now, to see whether this is a folder */
 }

@@ -19,8 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIST_BRIEF_MS = 1000 };
-
 /* -- Queueing: with the lock held -------------------------------------------------------------- */
 
 struct hush_job *hush_job_new(struct hush_instance *instance, unsigned flags)
@@ -189,9 +187,9 @@ static enum hush_status fetch_roomy(struct hush_fs *fs, struct hush_job *job, co
     return fetch_call(job, f, value);
 }
 
-/* The literal name is not there: read it as NAME#VERSION. */
+/* The literal name is not there, or refused: read it as NAME#VERSION, if it is one. */
 static enum hush_status fetch_version(struct hush_fs *fs, struct hush_job *job, struct fetch *f,
-                                      struct hush_value *value)
+                                      enum hush_status literally, struct hush_value *value)
 {
     struct hush_ref_text literal = f->ref;
     enum hush_status status;
@@ -202,7 +200,7 @@ static enum hush_status fetch_version(struct hush_fs *fs, struct hush_job *job, 
     is = hush_item_ref(job->item, &f->ref);
     job->item->versioned = false;
     pthread_mutex_unlock(&fs->lock);
-    status = is ? fetch_call(job, f, value) : HUSH_NOT_FOUND;
+    status = is ? fetch_call(job, f, value) : literally;
     if (status != HUSH_OK) {
         f->ref = literal;
         return status;
@@ -213,61 +211,10 @@ static enum hush_status fetch_version(struct hush_fs *fs, struct hush_job *job, 
     return HUSH_OK;
 }
 
-/* -- Listing: without the lock ----------------------------------------------------------------- */
-
-static enum hush_status list_emit(void *ctx, const struct hush_entry *entry)
-{
-    unsigned kinds = entry->kind == HUSH_KIND_FOLDER ? HUSH_IS_FOLDER : HUSH_IS_SECRET;
-
-    return hush_listing_add(ctx, entry->name, kinds) ? HUSH_OK : HUSH_NO_MEMORY;
-}
-
-static enum hush_status list_call(struct hush_job *job, const char *prefix,
-                                  struct hush_listing **out)
-{
-    struct hush_provider *p = job->instance->provider;
-    struct hush_listing *l;
-    enum hush_status status = hush_job_may_call(job);
-
-    if (status != HUSH_OK)
-        return status;
-    if (p->ops->list == NULL)
-        return hush_fail(&job->op, HUSH_UNSUPPORTED, "the backend cannot list");
-    l = calloc(1, sizeof(*l));
-    if (l == NULL)
-        return HUSH_NO_MEMORY;
-    l->refs = 1;
-    hush_metric_add(HUSH_METRIC_LISTS, 1);
-    status = p->ops->list(p, &job->op, prefix, list_emit, l);
-    hush_listing_finish(l);
-    if (status == HUSH_OK)
-        *out = l;
-    else
-        hush_listing_unref(l);
-    return status;
-}
-
-/* A walk waits for this only to learn whether a name is a folder: if the listing does not come soon
- * it goes on as if it were one. */
-static enum hush_status list_briefly(struct hush_job *job, const char *prefix,
-                                     struct hush_listing **out)
-{
-    uint64_t until_ns = hush_now_ns() + (uint64_t)LIST_BRIEF_MS * HUSH_NS_PER_MS;
-    char detail[HUSH_DETAIL_MAX];
-    enum hush_status status;
-
-    memcpy(detail, job->op.detail, sizeof(detail)); /* why the fetch failed: that is the news */
-    if (job->op.deadline_ns == 0 || job->op.deadline_ns > until_ns)
-        job->op.deadline_ns = until_ns;
-    status = list_call(job, prefix, out);
-    memcpy(job->op.detail, detail, sizeof(detail));
-    return status;
-}
-
 /* -- Outcomes ---------------------------------------------------------------------------------- */
 
-static void note_health(struct hush_instance *instance, enum hush_status status,
-                        const struct hush_op *op)
+void hush_job_note_health(struct hush_instance *instance, enum hush_status status,
+                          const struct hush_op *op)
 {
     bool ill = hush_status_retries(status) || status == HUSH_CONFIG;
 
@@ -287,12 +234,12 @@ static void note_health(struct hush_instance *instance, enum hush_status status,
 static unsigned settle_kind(struct hush_item *item, enum hush_status fetched,
                             enum hush_status listed, const struct hush_listing *l)
 {
+    if (l != NULL && l->count > 0)
+        return HUSH_IS_FOLDER;
     if (fetched != HUSH_NOT_FOUND && fetched != HUSH_DENIED)
         return 0;
-    if (listed == HUSH_NOT_FOUND || (listed == HUSH_OK && (l == NULL || l->count == 0)))
+    if (listed == HUSH_NOT_FOUND || listed == HUSH_OK)
         return 0;
-    if (listed == HUSH_OK)
-        return HUSH_IS_FOLDER;
     item->opendir = listed == HUSH_UNSUPPORTED ? fetched : listed;
     return HUSH_MAY_BE_FOLDER;
 }
@@ -309,7 +256,7 @@ static void resolve_folder(struct hush_fs *fs, struct hush_job *job, struct hush
     hush_tree_listed(fs, dir, l, hush_now_ns());
 }
 
-static bool is_given_up(const struct hush_job *job, enum hush_status status)
+bool hush_job_given_up(const struct hush_job *job, enum hush_status status)
 {
     return status == HUSH_CANCELED && hush_op_canceled(&job->op);
 }
@@ -354,14 +301,25 @@ static void fetch_finish(struct hush_fs *fs, struct hush_job *job, enum hush_sta
             fs, item, HUSH_WORK_BACKGROUND | HUSH_WORK_WHOLE | (job->flags & HUSH_WORK_RESOLVE));
 }
 
-static void log_failure(const struct hush_job *job, const char *what, const char *path,
-                        enum hush_status status)
+void hush_job_log_failure(const struct hush_job *job, const char *what, const char *path,
+                          enum hush_status status)
 {
     if (status == HUSH_OK || status == HUSH_NOT_FOUND || status == HUSH_CANCELED ||
         status == HUSH_UNSUPPORTED)
         return;
     hush_warning("%s failed path=%s provider=%s status=%s reason=\"%s\"", what, path,
                  job->instance->provider->ops->name, hush_status_name(status), job->op.detail);
+}
+
+/* Is it a folder? What is no secret may be one; what is one may be both, which counts before it is
+ * shown as a file, and is asked where that costs next to nothing. */
+static bool must_list(const struct hush_job *job, const struct fetch *f, enum hush_status fetched)
+{
+    if (fetched == HUSH_OK)
+        return !f->directory && f->ref.version.text[0] == '\0' &&
+               job->instance->provider->ops->list != NULL &&
+               (job->instance->provider->flags & HUSH_IS_LOCAL) != 0;
+    return fetched == HUSH_NOT_FOUND || fetched == HUSH_DENIED;
 }
 
 /* Called with the lock held; lets it go for the calls. */
@@ -376,11 +334,12 @@ static void run_fetch(struct hush_fs *fs, struct hush_job *job)
     pthread_mutex_unlock(&fs->lock);
     if (asks)
         status = fetch_roomy(fs, job, &f, &value);
-    if (asks && status == HUSH_NOT_FOUND && f.may_split)
-        status = fetch_version(fs, job, &f, &value);
-    if (asks && resolve && (status == HUSH_NOT_FOUND || status == HUSH_DENIED))
-        listed = list_briefly(job, f.ref.path, &l);
-    log_failure(job, "fetch", job->item->path, status);
+    /* A policy for NAME alone refuses NAME#VERSION. */
+    if (asks && (status == HUSH_NOT_FOUND || status == HUSH_DENIED) && f.may_split)
+        status = fetch_version(fs, job, &f, status, &value);
+    if (asks && resolve && must_list(job, &f, status))
+        listed = hush_job_list_briefly(job, f.ref.path, &l);
+    hush_job_log_failure(job, "fetch", job->item->path, status);
     free(f.params);
     pthread_mutex_lock(&fs->lock);
     if (resolve) {
@@ -391,85 +350,14 @@ static void run_fetch(struct hush_fs *fs, struct hush_job *job)
         resolve_folder(fs, job, l);
     else
         hush_listing_unref(l);
-    if (is_given_up(job, status) && (!job->timed_out || job->item->waiters != NULL)) {
+    if (hush_job_given_up(job, status) && (!job->timed_out || job->item->waiters != NULL)) {
         fetch_given_up(fs, job);
         return;
     }
-    if (is_given_up(job, status))
+    if (hush_job_given_up(job, status))
         status = hush_fail(&job->op, HUSH_TIMEOUT, "no answer within the mount's deadline");
-    note_health(job->instance, status, &job->op);
+    hush_job_note_health(job->instance, status, &job->op);
     fetch_finish(fs, job, status, &value);
-}
-
-bool hush_work_prefetches(const struct hush_instance *instance)
-{
-    return instance->config->prefetch &&
-           (instance->provider->flags & HUSH_ONE_SECRET_PER_READ) == 0;
-}
-
-/* Everything that dir lists and that is not there yet is fetched, folders are listed in turn. */
-static void prefetch(struct hush_fs *fs, struct hush_instance *instance, struct hush_node *dir)
-{
-    char path[PATH_MAX];
-
-    for (size_t i = 0; i < dir->listing->count; i++) {
-        const struct hush_listed *entry = &dir->listing->entries[i];
-        struct hush_node *below = NULL;
-        struct hush_item *item = NULL;
-
-        if (snprintf(path, sizeof(path), "%s/%s", dir->path, entry->name) >= (int)sizeof(path))
-            continue;
-        if ((entry->kinds & HUSH_IS_FOLDER) != 0)
-            below = hush_tree_path_node(fs, instance, path, HUSH_NODE_DIR, false);
-        if (entry->kinds == HUSH_IS_SECRET)
-            item = hush_item_get(fs, path, false);
-        if (below != NULL && below->listing == NULL)
-            (void)hush_work_list(fs, below);
-        if (item != NULL && item->current == NULL)
-            (void)hush_work_fetch(fs, item, HUSH_WORK_BACKGROUND);
-    }
-}
-
-static void list_finish(struct hush_fs *fs, struct hush_job *job, enum hush_status status,
-                        struct hush_listing *l)
-{
-    struct hush_node *dir = job->dir;
-    uint64_t now_ns = hush_now_ns();
-    bool again = dir->again; /* it may have looked before the change: what it saw is old */
-
-    dir->list_job = NULL;
-    dir->again = false;
-    if (is_given_up(job, status))
-        return; /* only at the end of a worker */
-    if (status == HUSH_OK) {
-        hush_tree_listed(fs, dir, l, again ? 0 : now_ns);
-        if (hush_work_prefetches(job->instance))
-            prefetch(fs, job->instance, dir);
-    } else {
-        dir->list_status = status;
-        dir->list_retry_ns = again ? 0 : now_ns + HUSH_NS_PER_S;
-    }
-    note_health(job->instance, status, &job->op);
-    hush_gate_wake_dir(fs, dir, status);
-    if (again)
-        (void)hush_work_list(fs, dir);
-}
-
-static void run_list(struct hush_fs *fs, struct hush_job *job)
-{
-    struct hush_listing *l = NULL;
-    struct hush_item top = {.path = job->dir->path};
-    struct hush_ref_text ref = {0};
-    enum hush_status status = HUSH_NOT_FOUND;
-    bool asks = strchr(top.path, '/') == NULL || hush_item_ref(&top, &ref);
-
-    job->dir->again = false; /* it looks from now on */
-    pthread_mutex_unlock(&fs->lock);
-    if (asks)
-        status = list_call(job, ref.path, &l);
-    log_failure(job, "list", top.path, status);
-    pthread_mutex_lock(&fs->lock);
-    list_finish(fs, job, status, l);
 }
 
 /* -- One job ----------------------------------------------------------------------------------- */
@@ -496,6 +384,6 @@ void hush_job_run(struct hush_fs *fs, struct hush_job *job)
     else if (job->item != NULL)
         run_fetch(fs, job);
     else
-        run_list(fs, job);
+        hush_job_list(fs, job);
     free(job);
 }

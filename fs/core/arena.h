@@ -31,6 +31,7 @@ enum hush_block_type {
     HUSH_BLOCK_DIRECTORY,
     HUSH_BLOCK_LISTING,
     HUSH_BLOCK_STASH,
+    HUSH_BLOCK_VIEW,
 };
 
 /*

@@ -98,6 +98,17 @@ struct hush_reload {
     char text[HUSH_RELOAD_TEXT]; /* what it printed */
 };
 
+/* Keys of [mount] that hold for the life of a mount: a hash of the value, or the number that it is.
+ */
+enum {
+    HUSH_FIXED_PATH,
+    HUSH_FIXED_USER,
+    HUSH_FIXED_ALLOW_OTHER,
+    HUSH_FIXED_MEMORY,
+    HUSH_FIXED_OPEN, /* the kernel was told at INIT */
+    HUSH_FIXED_COUNT
+};
+
 struct hush_state {
     uint32_t magic;
     _Atomic uint32_t init_size;         /* 0: no INIT seen yet; stored after init */
@@ -116,7 +127,7 @@ struct hush_state {
         leases;      /* leases or logins are to be given back: a worker needs longer to end */
     uint64_t key[2]; /* random: for node ids and names' hashes; the same in every worker */
     uint64_t started_ns;
-    uint32_t open_mode;     /* of the worker that answered INIT: the kernel holds it to that */
+    uint64_t fixed[HUSH_FIXED_COUNT]; /* [mount] of the first worker: what no later one changes */
     uint32_t served_config; /* config_generation of the worker that served last; 0: none did */
     char mount_path[PATH_MAX];
     _Atomic uint32_t

@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "dotfiles.h"
+#include "hash.h"
 #include "item.h"
 #include "lease.h"
 #include "ops.h"
@@ -132,18 +133,28 @@ static bool tree_init(struct hush_fs *fs)
     return true;
 }
 
-/* `open` was settled with the kernel when the mount was made. */
-static void settle_open_mode(struct hush_fs *fs)
+static uint64_t text_id(const struct hush_fs *fs, const char *text)
 {
-    fs->open_mode = (enum hush_open_mode)fs->config->mount.open;
-    if (atomic_load(&fs->state->init_size) == 0) {
-        fs->state->open_mode = (uint32_t)fs->open_mode;
-        return;
-    }
-    if (fs->state->open_mode == (uint32_t)fs->open_mode)
-        return;
-    hush_warning("a new value of `open` needs a new mount: the old one stays in force");
-    fs->open_mode = (enum hush_open_mode)fs->state->open_mode;
+    return text != NULL ? hush_siphash(fs->state->key, text, strlen(text)) : 0;
+}
+
+/* What was settled when the mount was made. A reload that would change it says that it does not. */
+static void settle_fixed(struct hush_fs *fs)
+{
+    static const char *const keys[HUSH_FIXED_COUNT] = {"path", "user", "allow_other", "memory",
+                                                       "open"};
+    const struct hush_mount_config *mount = &fs->config->mount;
+    const uint64_t now[HUSH_FIXED_COUNT] = {text_id(fs, mount->path), text_id(fs, mount->user),
+                                            mount->allow_other, mount->memory, mount->open};
+    struct hush_state *state = fs->state;
+
+    if (atomic_load(&state->init_size) == 0)
+        memcpy(state->fixed, now, sizeof(now));
+    for (size_t i = 0; i < HUSH_FIXED_COUNT; i++)
+        if (state->fixed[i] != now[i] && state->served_config != state->config_generation)
+            hush_warning("a new value of `%s` needs a new mount: the old one stays in force",
+                         keys[i]);
+    fs->open_mode = (enum hush_open_mode)state->fixed[HUSH_FIXED_OPEN];
 }
 
 bool hush_serve_init(struct hush_fs *fs)
@@ -160,7 +171,7 @@ bool hush_serve_init(struct hush_fs *fs)
         hush_error("cannot lock memory: %m (is RLIMIT_MEMLOCK large enough?)");
         return false;
     }
-    settle_open_mode(fs);
+    settle_fixed(fs);
     return instances_open(fs) && tree_init(fs);
 }
 

@@ -10,6 +10,7 @@ import subprocess
 import harness
 import pytest
 from harness import ADM, DAEMON, NOBODY, WWW, libc, outcome, require, run_as
+from test_takeover import expect_deaths
 
 SECRET = b"value of the secret"
 
@@ -236,6 +237,24 @@ def test_sighup_reloads(mount):
     os.kill(m.keeper(), 1)
     harness.wait_for(lambda: m.status()["config_generation"] == generation + 1, 5, "the reload")
     assert outcome(lambda: harness.as_nobody(reader(m / "db"))) == "EACCES"
+
+
+@pytest.mark.parametrize("key, value", [("memory", "20M"), ("allow_other", "no"), ("open", "kernel"), ("user", "nobody")])
+def test_a_reload_says_what_it_cannot_change(mount, key, value):
+    m = mount(files={"db": SECRET}, options={"mode": "0644"})
+    m.expect_log("needs a new mount")
+    m.reload()
+    assert "needs a new mount" not in m.log_text()
+    m.sections["mount"][key] = value
+    m.write_config()
+    m.reload()
+    said = [line for line in m.log_text().splitlines() if "needs a new mount" in line]
+    assert len(said) == 1 and f"`{key}`" in said[0], said
+    expect_deaths(m)
+    old = m.kill("worker")
+    harness.wait_for(lambda: m.pids().get("worker") not in (None, old), 5, "a new worker")
+    assert harness.read(m / "db") == SECRET
+    assert m.log_text().count("needs a new mount") == 1, "it is said once"
 
 
 BAD = {

@@ -84,7 +84,7 @@ suite_hardening() {
     done
     # fs/core/wipefree.c, in the programs that hold secrets, and seen by every library.
     for program in build/dev/{bin,test-bin}/{hushfs,hushfs-worker}; do
-        for name in free realloc; do
+        for name in malloc free realloc; do
             check "${program#build/dev/} has a $name of its own" grep -Eq " FUNC +GLOBAL +DEFAULT +[0-9]+ $name\$" <(readelf --dyn-syms -W "$program")
         done
     done

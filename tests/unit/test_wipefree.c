@@ -14,16 +14,20 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#ifndef HUSH_PRELOAD /* under a sanitizer, where no test runs */
+#define HUSH_PRELOAD ""
+#endif
+
 enum { NEEDLE_SIZE = 64, LINES = 50, STEPS = 20000 };
 
 /* Into glibc's thread cache, its fast bins, other bins, and mappings of their own. */
-static const size_t sizes[] = {32, 40, 100, 1032, 1033, 5000, 60000, 300000};
+static const size_t sizes[] = {32, 40, 60, 100, 1032, 1033, 5000, 60000, 300000};
 
 extern void __libc_free(void *block);
 
 /* The compiler knows what these do, by their names, and must not think about it here. */
-static void (*volatile const give)(void *block) = free;
-static void *(*volatile const resize)(void *block, size_t size) = realloc;
+static void (*volatile give)(void *block) = free;
+static void *(*volatile resize)(void *block, size_t size) = realloc;
 
 static unsigned char needle(size_t position)
 {
@@ -158,7 +162,8 @@ static void a_loaded_library_leaves_nothing(void **state)
     assert_non_null(library);
     *(void **)(void *)&append = dlsym(library, "curl_slist_append");
     *(void **)(void *)&free_all = dlsym(library, "curl_slist_free_all");
-    assert_true(append != NULL && free_all != NULL);
+    assert_non_null(append);
+    assert_non_null(free_all);
     fill((unsigned char *)text, NEEDLE_SIZE);
     text[NEEDLE_SIZE] = '\0';
     list = append(NULL, text);
@@ -193,16 +198,18 @@ static void threads_leave_nothing(void **state)
 
 static void errors_and_errno_are_as_before(void **state)
 {
-    unsigned char *block = filled(100);
+    char *block = calloc(1, 100);
 
     (void)state; /* none */
+    assert_non_null(block);
+    block[99] = 'x';
     errno = ENOENT;
     free(NULL);
     free(malloc(100));
     assert_int_equal(errno, ENOENT);
     assert_null(resize(block, (size_t)PTRDIFF_MAX + 1));
     assert_int_equal(errno, ENOMEM);
-    assert_filled(block, 100);
+    assert_int_equal(block[99], 'x');
     free(block);
 }
 
@@ -232,13 +239,38 @@ static void blocks_keep_their_bytes(void **state)
     assert_int_equal(copies(), 0);
 }
 
+/* As the C library's own function tells them, of all kinds of blocks. */
+static void sizes_are_those_of_glibc(void **state)
+{
+    void *library = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+    size_t (*glibc_size)(void *block);
+
+    (void)state; /* none */
+    assert_non_null(library);
+    *(void **)(void *)&glibc_size = dlsym(library, "malloc_usable_size");
+    assert_non_null(glibc_size);
+    assert_true(glibc_size != malloc_usable_size);
+    assert_int_equal(malloc_usable_size(NULL), 0);
+    for (size_t size = 1; size < 1 << 20; size += 1 + size / 3) {
+        void *blocks[] = {malloc(size), calloc(1, size), aligned_alloc(4096, size), valloc(size)};
+
+        for (size_t i = 0; i < COUNT(blocks); i++) {
+            assert_non_null(blocks[i]);
+            assert_true(malloc_usable_size(blocks[i]) >= size);
+            assert_int_equal(malloc_usable_size(blocks[i]), glibc_size(blocks[i]));
+            free(blocks[i]);
+        }
+    }
+}
+
 static int free_twice(void *ctx)
 {
     const struct rlimit none = {0, 0};
     unsigned char *block = malloc(*(const size_t *)ctx);
 
     (void)setrlimit(RLIMIT_CORE, &none);
-    if (freopen("/dev/null", "w", stderr) == NULL) /* glibc says it, as it should */
+    if (block == NULL ||
+        freopen("/dev/null", "w", stderr) == NULL) /* glibc says it, as it should */
         return 1;
     fill(block, *(const size_t *)ctx);
     give(block);
@@ -254,6 +286,57 @@ static void a_block_freed_twice_still_aborts(void **state)
     (void)state; /* none */
     for (size_t i = 0; i < COUNT(small); i++)
         assert_int_equal(in_child(free_twice, &small[i]), 128 + SIGABRT);
+}
+
+/* -- Somebody else's allocator ----------------------------------------------------------------- */
+
+static int run_preloaded(void *ctx)
+{
+    char *const *argv = ctx;
+    const struct rlimit none = {0, 0};
+
+    (void)setrlimit(RLIMIT_CORE, &none);
+    if (setenv("LD_PRELOAD", HUSH_PRELOAD, 1) == 0)
+        (void)execv(argv[0], argv);
+    return 1;
+}
+
+/* In the child. */
+static int use_heap(void)
+{
+    char *line = NULL, *resized = resize(malloc(100), 1000);
+    void *aligned = NULL, *page = aligned_alloc(4096, 4096);
+    const bool good = posix_memalign(&aligned, 64, 64) == 0 && page != NULL && resized != NULL &&
+                      asprintf(&line, "%d", 1) == 1 && malloc_usable_size(aligned) >= 64 &&
+                      (uintptr_t)aligned % 64 == 0 && (uintptr_t)page % 4096 == 0;
+
+    free(line);
+    free(resized);
+    free(aligned);
+    free(page);
+    return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static void a_preloaded_allocator_is_not_mixed_in(void **state)
+{
+    char *const ours[] = {"/proc/self/exe", "use-heap", NULL};
+    char *const any[] = {"/bin/ls", "/", NULL};
+
+    (void)state; /* none */
+    assert_int_equal(in_child(run_preloaded, (void *)(uintptr_t)any), 128 + SIGABRT);
+    assert_int_equal(in_child(run_preloaded, (void *)(uintptr_t)ours), EXIT_SUCCESS);
+}
+
+static void odd_alignments_are_refused(void **state)
+{
+    void *block = NULL;
+
+    (void)state; /* none */
+    assert_int_equal(posix_memalign(&block, 0, 64), EINVAL);
+    assert_int_equal(posix_memalign(&block, 4, 64), EINVAL);
+    assert_int_equal(posix_memalign(&block, 24, 64), EINVAL);
+    assert_int_equal(posix_memalign(&block, 64, SIZE_MAX / 2), ENOMEM);
+    assert_null(block);
 }
 
 /* A function that is looked up when it is called first costs a copy of the vector registers on the
@@ -280,9 +363,13 @@ int main(int argc, char **argv)
         cmocka_unit_test(errors_and_errno_are_as_before),
         cmocka_unit_test(blocks_keep_their_bytes),
         cmocka_unit_test(a_block_freed_twice_still_aborts),
+        cmocka_unit_test(sizes_are_those_of_glibc),
+        cmocka_unit_test(odd_alignments_are_refused),
+        cmocka_unit_test(a_preloaded_allocator_is_not_mixed_in),
     };
 
-    (void)argc; /* none */
+    if (argc > 1)
+        return use_heap();
     if (!memscan_works())
         return 77;
     return bound_now(argv) ? cmocka_run_group_tests(tests, NULL, NULL) : EXIT_FAILURE;

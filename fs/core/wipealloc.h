@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * wipealloc.h - malloc and friends whose free wipes, for the heaps of libraries that see secrets:
- * jansson, libcurl, OpenSSL. What comes from here must go back here, never to free(3): the size
- * stands in a header before the block, and a block without one aborts.
+ * jansson, libcurl, OpenSSL (for all others: wipefree.c). What comes from here must go back here,
+ * never to free(3): the size stands in a header before the block, and a block without one aborts.
  *
  * Threads: any.
  */

@@ -4,11 +4,12 @@
  * gives the answer; what the answer means is the provider's matter.
  *
  * What holds for every call: it ends by op's deadline and soon after op is canceled; TLS 1.2 or
- * newer, verified; https, or http to a loopback host (hush_url_fault()); HTTP/1.1, because HTTP/2
- * leaves copies of tokens in memory; connections are kept and used again; no redirect is followed
- * (one is an answer like any other, and hush_http_status() refuses it); no proxy, .netrc, cookie or
- * key log is taken from the environment; the body is capped as it arrives. Bodies and headers are
- * in memory that is wiped as it is released, curl's own copies too.
+ * newer, verified; https, or http to a loopback host (hush_url_fault()); HTTP/1.1 alone, as with
+ * HTTP/2 a kept connection would keep token and body (http_request.c); connections are kept and
+ * used again; no redirect is followed (one is an answer like any other, and hush_http_status()
+ * refuses it); no proxy, .netrc, cookie or key log is taken from the environment; the body is
+ * capped as it arrives. Bodies and headers are in memory that is wiped as it is released, curl's
+ * own copies too.
  *
  * Threads: any number may use one client at the same time.
  */

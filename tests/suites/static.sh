@@ -67,7 +67,7 @@ suite_docs() {
 }
 
 # How a program must be built: position independent, all relocations read-only before it starts, no
-# executable stack, stack protector, fortified.
+# executable stack, stack protector, fortified; with a heap that wipes.
 suite_hardening() {
     local program name flag
     need_build dev
@@ -81,5 +81,11 @@ suite_hardening() {
         check "$name has no executable stack" grep -Eq 'GNU_STACK .* RW ' <(readelf -lW "$program")
         check "$name has stack protectors" grep -q __stack_chk_fail <(readelf -sW "$program")
         check "$name has no RPATH" sh -c '! readelf -dW "$1" | grep -Eq "RPATH|RUNPATH"' - "$program"
+    done
+    # fs/core/wipefree.c, in the programs that hold secrets, and seen by every library.
+    for program in build/dev/{bin,test-bin}/{hushfs,hushfs-worker}; do
+        for name in malloc free realloc; do
+            check "${program#build/dev/} has a $name of its own" grep -Eq " FUNC +GLOBAL +DEFAULT +[0-9]+ $name\$" <(readelf --dyn-syms -W "$program")
+        done
     done
 }

@@ -17,6 +17,7 @@ struct rekey {
     struct sealed_store *store;
     struct hush_op *op;
     const struct sealed_rekey *how;
+    struct hush_jwk_set *old, *new; /* passphrases, of a store with one */
     size_t done, all;
 };
 
@@ -100,16 +101,33 @@ static enum hush_status rekey_version(struct rekey *rekey, const char *name,
     return status;
 }
 
-/* Put keys where the store's key is. */
+/* Before anything is written, so that a refusal changes nothing. The old one may be short: this is
+ * how to get rid of it. */
+static enum hush_status rekey_passphrases(struct rekey *rekey)
+{
+    struct sealed_source source = rekey->store->source;
+    enum hush_status status;
+
+    if (source.passphrase_file == NULL)
+        return HUSH_OK;
+    status = hush_sealed_passphrase(rekey->op, &source, 0, &rekey->old);
+    if (rekey->how->passphrase_file != NULL)
+        source.passphrase_file = rekey->how->passphrase_file;
+    return status != HUSH_OK ? status
+                             : hush_sealed_passphrase(rekey->op, &source, SEALED_PASSPHRASE_MIN,
+                                                      &rekey->new);
+}
+
+/* Put keys where the store's key is, sealed with passphrase if the store has one. */
 static enum hush_status rekey_write_key(const struct rekey *rekey, const struct hush_jwk_set *keys,
-                                        const char *passphrase_file)
+                                        const struct hush_jwk_set *passphrase)
 {
     const struct sealed_source *source = &rekey->store->source;
     const char *path = source->key_file == NULL ? SEALED_KEY_DEFAULT : source->key_file;
     struct stat st;
 
-    if (source->passphrase_file != NULL)
-        return hush_sealed_write_wrapped(rekey->store, rekey->op, keys, passphrase_file);
+    if (passphrase != NULL)
+        return hush_sealed_write_wrapped(rekey->store, rekey->op, keys, passphrase);
     if (path[0] != '/')
         return hush_fail(rekey->op, HUSH_CONFIG,
                          "the key is a credential, which only systemd replaces: copy it to a file, "
@@ -128,7 +146,7 @@ static enum hush_status rekey_begin(struct rekey *rekey)
     if (status == HUSH_OK)
         status = hush_jwk_join(rekey->op, new_key, rekey->store->keys, &both);
     if (status == HUSH_OK)
-        status = rekey_write_key(rekey, both, rekey->store->source.passphrase_file);
+        status = rekey_write_key(rekey, both, rekey->old);
     hush_jwk_free(new_key);
     if (status != HUSH_OK) {
         hush_jwk_free(both);
@@ -141,7 +159,6 @@ static enum hush_status rekey_begin(struct rekey *rekey)
 
 static enum hush_status rekey_end(const struct rekey *rekey)
 {
-    const char *passphrase_file = rekey->how->passphrase_file;
     struct hush_jwk_set *only = NULL;
     bool replaced;
     enum hush_status status = hush_sealed_write_index(rekey->store, rekey->op, true, &replaced);
@@ -149,9 +166,7 @@ static enum hush_status rekey_end(const struct rekey *rekey)
     if (status == HUSH_OK)
         status = hush_jwk_join(rekey->op, rekey->store->keys, NULL, &only);
     if (status == HUSH_OK)
-        status = rekey_write_key(rekey, only,
-                                 passphrase_file == NULL ? rekey->store->source.passphrase_file
-                                                         : passphrase_file);
+        status = rekey_write_key(rekey, only, rekey->new);
     hush_jwk_free(only);
     return status;
 }
@@ -161,14 +176,18 @@ enum hush_status hush_sealed_rekey(struct sealed_store *store, struct hush_op *o
 {
     struct rekey rekey = {.store = store, .op = op, .how = how};
     const bool set = hush_jwk_count(store->keys) > 1;
-    enum hush_status status = rekey_each(&rekey, rekey_check);
+    enum hush_status status = rekey_passphrases(&rekey);
 
+    if (status == HUSH_OK)
+        status = rekey_each(&rekey, rekey_check);
     if (status == HUSH_OK && !set)
         status = rekey_begin(&rekey);
     if (status == HUSH_OK)
         status = rekey_each(&rekey, rekey_version);
     if (status == HUSH_OK)
         status = rekey_end(&rekey);
+    hush_jwk_free(rekey.old);
+    hush_jwk_free(rekey.new);
     if (status == HUSH_OK)
         *resumed = set;
     return status;

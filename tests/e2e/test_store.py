@@ -111,6 +111,21 @@ def jose(*arguments, data=None):
     return subprocess.run(["jose", *map(os.fspath, arguments)], input=data, capture_output=True, timeout=60)
 
 
+def typed_jose(passphrase, *arguments):
+    """jose, and what it asks for at its terminal."""
+    harness.require("jose")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp("jose", ["jose", *map(os.fspath, arguments)])
+    seen = b""
+    while b"password" not in seen:
+        seen += os.read(terminal, 1000)
+    time.sleep(0.2)
+    os.write(terminal, passphrase)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, seen
+    os.close(terminal)
+
+
 # -- The command --------------------------------------------------------------------------------------
 
 
@@ -572,15 +587,90 @@ def test_a_new_passphrase(tmp_path):
     store = Store(tmp_path, passphrase=True)
     fill(store)
     new = tmp_path / "new"
-    new.write_bytes(b"short")
-    new.chmod(0o400)
-    store.fails(3, "rekey", "--new-passphrase-file", new, word="less than 16 bytes")
-    check_all(store)
     new.write_bytes(b"quite other words than before\n")
+    new.chmod(0o400)
     store("rekey", "--new-passphrase-file", new)
     store.fails(5, "get", "a", word="passphrase")
     os.rename(new, store.passphrase)
     check_all(store)
+
+
+# What is in the file (None: it is a directory), its mode, a word of the message.
+REFUSED_PASSPHRASES = {
+    "short": (b"15 bytes, no 16\n", 0o400, "less than 16 bytes"),
+    "empty": (b"", 0o400, "0 bytes"),
+    "a newline": (b"\n", 0o400, "less than 16 bytes"),
+    "readable by others": (b"quite other words than before", 0o644, "chmod 0400"),
+    "binary": (b"quite other words \xff than before", 0o400, "UTF-8"),
+    "long": (b"x" * (1 << 20), 0o400, "1048576 bytes"),
+    "a directory": (None, 0o700, "not a regular file"),
+}
+
+
+def all_bytes(store):
+    """Every file of a store, and how it is."""
+    found = {}
+    for path in [store.path, *store.path.rglob("*")]:
+        st = path.lstat()
+        content = path.read_bytes() if path.is_file() else None
+        found[path] = (content, st.st_mode, st.st_uid, st.st_ino, st.st_mtime_ns if path.is_file() else 0)
+    return found
+
+
+@pytest.mark.parametrize("interrupted", [False, True], ids=["whole", "interrupted"])
+def test_a_passphrase_that_is_refused_changes_nothing(tmp_path, interrupted):
+    store = Store(tmp_path, passphrase=True)
+    fill(store)
+    if interrupted:
+        wrapper = [harness.require("strace"), "-f", "-o", "/dev/null", "-e", "inject=renameat:signal=KILL:when=2"]
+        assert store.run("rekey", wrapper=wrapper).returncode != 0
+    before = all_bytes(store)
+
+    def refused(new, word):
+        store.fails(3, "rekey", "--new-passphrase-file", new, word=word)
+        assert all_bytes(store) == before, word
+
+    for name, (content, mode, word) in REFUSED_PASSPHRASES.items():
+        new = tmp_path / name.replace(" ", "-")
+        new.mkdir() if content is None else new.write_bytes(content)
+        new.chmod(mode)
+        refused(new, word)
+    refused(tmp_path / "absent", "absent")
+    assert (b"interrupted" in store("rekey")) == interrupted
+    check_all(store)
+
+
+def test_a_short_passphrase_can_be_replaced(tmp_path):
+    """As something else than `init` may have given it to a store."""
+    store = Store(tmp_path, passphrase=True)
+    fill(store)
+    key = store.base / "key.jwk"
+    typed_jose(PASSPHRASE, "jwe", "dec", "-p", "-i", store.path / ".key.jwe", "-O", key)
+    short = b"short"
+    store.passphrase.chmod(0o600)
+    store.passphrase.write_bytes(short)
+    header = {"protected": {"alg": "PBES2-HS256+A128KW", "enc": "A256GCM", "cty": "jwk+json"}}
+    typed_jose(short + b"\n", "jwe", "enc", "-p", "-i", json.dumps(header), "-I", key, "-o", store.path / ".key.jwe")
+    check_all(store)
+    before = all_bytes(store)
+    store.fails(3, "rekey", word="less than 16 bytes")
+    assert all_bytes(store) == before
+    new = tmp_path / "new"
+    new.write_bytes(PASSPHRASE)
+    new.chmod(0o400)
+    store("rekey", "--new-passphrase-file", new)
+    os.rename(new, store.passphrase)
+    check_all(store)
+
+
+def test_init_with_a_passphrase_that_is_refused_makes_nothing(tmp_path):
+    store = Store(tmp_path, init=False, passphrase=True)
+    store.passphrase.chmod(0o600)
+    store.passphrase.write_bytes(b"15 bytes, no 16\n")
+    store.fails(3, "init", word="less than 16 bytes")
+    store.passphrase.unlink()
+    store.fails(3, "init", word=str(store.passphrase))
+    assert not store.path.exists()
 
 
 def test_rekey_of_a_damaged_store_changes_nothing(full):
@@ -637,16 +727,7 @@ def test_jose_and_a_passphrase(tmp_path):
     """RFC 7517: the key is an encrypted JWK."""
     store = Store(tmp_path, passphrase=True)
     store.put("a", b"value")
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execvp("jose", ["jose", "jwe", "dec", "-p", "-i", str(store.path / ".key.jwe"), "-O", str(store.key)])
-    seen = b""
-    while b"password" not in seen:
-        seen += os.read(terminal, 1000)
-    time.sleep(0.2)
-    os.write(terminal, PASSPHRASE)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    os.close(terminal)
+    typed_jose(PASSPHRASE, "jwe", "dec", "-p", "-i", store.path / ".key.jwe", "-O", store.key)
     assert jose("jwe", "dec", "-i", store.path / "a/1.jwe", "-k", store.key).stdout == b"value"
 
 

@@ -86,6 +86,16 @@ __attribute__((format(printf, 2, 3))) int hush_cmd_fail(int status, const char *
  * one. The exit status. */
 int hush_cmd_print_secret(const struct hush_secret *secret, bool no_newline);
 
+/*
+ * The arena of a command: of most bytes, or of as many as can be locked when there is to be room
+ * for a key, too. After whatever else the command locks. NULL, and said, if that is next to nothing.
+ */
+struct hush_arena *hush_cmd_arena(size_t most);
+/* Say that too little memory can be locked. The exit status. */
+int hush_cmd_memory_fail(void);
+/* What to add to op's detail: "", or how to get more room if it was too little for a value. */
+const char *hush_cmd_memory_hint(const struct hush_op *op);
+
 /* The exit status for an outcome. */
 int hush_cmd_status(enum hush_status status);
 

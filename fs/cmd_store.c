@@ -290,8 +290,9 @@ int hush_store_fail(const struct hush_store_run *run, enum hush_status status, c
 {
     const char *detail = run->op.detail[0] == '\0' ? hush_status_text(status) : run->op.detail;
 
-    return hush_cmd_fail(status == HUSH_AUTH ? HUSH_CMD_DENIED : hush_cmd_status(status), "%s%s%s",
-                         what == NULL ? "store" : what, ": ", detail);
+    return hush_cmd_fail(status == HUSH_AUTH ? HUSH_CMD_DENIED : hush_cmd_status(status),
+                         "%s: %s%s", what == NULL ? "store" : what, detail,
+                         status == HUSH_NO_MEMORY ? hush_cmd_memory_hint(&run->op) : "");
 }
 
 int hush_store_open(struct hush_store_run *run, struct sealed_store **out)
@@ -346,10 +347,8 @@ static int run_command(const struct store_command *command, const struct hush_st
     hush_cmd_protect();
     status = find_source(&run);
     if (status == HUSH_CMD_DONE) {
-        run.arena = hush_arena_new(ARENA_SIZE);
-        status = run.arena == NULL ? hush_cmd_fail(HUSH_CMD_FAILED,
-                                                   "cannot get locked memory (see ulimit -l): %m")
-                                   : command->run(&run);
+        run.arena = hush_cmd_arena(ARENA_SIZE);
+        status = run.arena == NULL ? HUSH_CMD_FAILED : command->run(&run);
     }
     hush_arena_free(run.arena);
     hush_config_free(run.config);

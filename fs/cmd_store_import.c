@@ -30,35 +30,38 @@ struct import {
 
 /* -- One value --------------------------------------------------------------------------------- */
 
-static bool import_is_current(const struct import *import, const char *name, const uint8_t *bytes,
-                              size_t size)
+/* Is value the current one? A damaged one is none, and replaced. */
+static enum hush_status import_compare(const struct import *import, const char *name,
+                                       const struct hush_secret *value, bool *same)
 {
     struct hush_op *op = &import->run->op;
-    struct hush_secret *before = NULL, *now = NULL;
-    bool same = false;
+    struct hush_secret *before = NULL;
+    const enum hush_status status = hush_sealed_store_get(import->store, op, name, &before);
 
-    if (hush_sealed_store_get(import->store, op, name, &before) == HUSH_OK &&
-        hush_secret_new(op, bytes, size, &now) == HUSH_OK)
-        same = hush_secret_equal(before, now);
+    if (status == HUSH_NO_MEMORY)
+        return status;
+    *same = status == HUSH_OK && hush_secret_equal(before, value);
     hush_secret_unref(before);
-    hush_secret_unref(now);
-    op->detail[0] = '\0'; /* a damaged one is replaced */
-    return same;
+    op->detail[0] = '\0';
+    return HUSH_OK;
 }
 
-static int import_value(struct import *import, const char *below, const uint8_t *bytes, size_t size)
+static int import_value(struct import *import, const char *below, const struct hush_secret *value)
 {
     const char *prefix = import->run->args->prefix;
     cleanup_free char *name = NULL;
-    enum hush_status status = HUSH_OK;
+    bool same = false;
+    enum hush_status status;
 
     if (asprintf(&name, "%s%s%s", prefix == NULL ? "" : prefix, prefix == NULL ? "" : "/", below) <
         0) {
         name = NULL;
         return hush_cmd_fail(HUSH_CMD_FAILED, "out of memory");
     }
-    if (!import_is_current(import, name, bytes, size)) {
-        status = hush_sealed_store_stage(import->store, &import->run->op, name, bytes, size);
+    status = import_compare(import, name, value, &same);
+    if (status == HUSH_OK && !same) {
+        status = hush_sealed_store_stage(import->store, &import->run->op, name,
+                                         hush_secret_bytes(value), hush_secret_size(value));
         import->changed++;
     }
     if (status != HUSH_OK)
@@ -161,7 +164,7 @@ static int import_file(struct import *import, int top_fd, const char *name)
         return status;
     if (import->run->args->strip)
         hush_store_strip(value);
-    status = import_value(import, name, hush_secret_bytes(value), hush_secret_size(value));
+    status = import_value(import, name, value);
     hush_secret_unref(value);
     return status;
 }
@@ -189,9 +192,7 @@ static int import_fields(struct import *import, const struct hush_value *value)
 
     import->all = value->field_count;
     for (size_t i = 0; status == HUSH_CMD_DONE && i < value->field_count; i++)
-        status =
-            import_value(import, value->fields[i].name, hush_secret_bytes(value->fields[i].value),
-                         hush_secret_size(value->fields[i].value));
+        status = import_value(import, value->fields[i].name, value->fields[i].value);
     return status;
 }
 

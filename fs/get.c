@@ -140,8 +140,9 @@ enum hush_status hush_get_value(struct hush_get *get, const struct hush_get_name
 
 int hush_get_fail(const struct hush_get *get, enum hush_status status, const char *detail)
 {
-    return hush_cmd_fail(hush_cmd_status(status), "%s: %s%s%s", get->what, hush_status_text(status),
-                         detail[0] == '\0' ? "" : ": ", detail);
+    return hush_cmd_fail(hush_cmd_status(status), "%s: %s%s%s%s", get->what,
+                         hush_status_text(status), detail[0] == '\0' ? "" : ": ", detail,
+                         status == HUSH_NO_MEMORY ? hush_cmd_memory_hint(&get->op) : "");
 }
 
 int hush_get_first(struct hush_get *get, const struct hush_get_name *names, size_t count,

@@ -155,6 +155,27 @@ def test_missing_configuration(config):
     assert (result.status, result.out) == (CONFIG, b"")
 
 
+@pytest.mark.parametrize("kib, size", [(8192, 1 << 20), (1024, 400_000), (64, 10_000), (4, None)])
+def test_little_locked_memory(config, kib, size):
+    """None: it is too little for anything."""
+    large = (1 << 20) - 100
+    write(config.parent / "files" / "much", "x" * (size or 1))
+    write(config.parent / "files" / "large", "x" * large)
+    limited = [f"--memlock={kib * 1024}", "setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", BIN / "hushfs"]
+
+    def get(what):
+        return run(*limited, "get", "-c", config, what, program="prlimit")
+
+    result = get("files/much")
+    if size is None:
+        assert result.status == FAILED and "RLIMIT_MEMLOCK is 4 KiB" in result.err, result
+        return
+    assert (result.status, result.out) == (DONE, b"x" * size), result
+    result = get("files/large")
+    assert result.out == (b"x" * large if kib == 8192 else b"")
+    assert (result.status == DONE) == (kib == 8192) and ("RLIMIT_MEMLOCK" in result.err) == (kib != 8192), result
+
+
 def test_full_disk(config):
     with open("/dev/full", "wb") as full:
         result = run("get", "-c", config, "env/token", environ=ENVIRON, stdout=full)

@@ -12,6 +12,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 import threading
 import time
 import uuid
@@ -28,8 +29,9 @@ PASSPHRASE = b"words-that-nobody-would-guess\n"  # without blanks: the prompt of
 class Store:
     """A store and its key below one directory."""
 
-    def __init__(self, base, init=True, passphrase=False):
-        self.base, self.path, self.key = base, base / "store", base / "key"
+    def __init__(self, base, init=True, passphrase=False, user=()):
+        """user: what runs the command as somebody else."""
+        self.base, self.path, self.key, self.user = base, base / "store", base / "key", user
         self.where = ["--store", self.path, "--key-file", self.key]
         if passphrase:
             self.passphrase = base / "passphrase"
@@ -41,7 +43,7 @@ class Store:
 
     def run(self, command, *arguments, value=None, wrapper=(), seconds=60):
         """A CompletedProcess with bytes."""
-        line = [*wrapper, HUSHFS, "store", command, *self.where, *arguments]
+        line = [*wrapper, *self.user, HUSHFS, "store", command, *self.where, *arguments]
         environ = dict(os.environ)
         if wrapper:  # the leak sanitizer does not work under strace
             environ["ASAN_OPTIONS"] = environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
@@ -290,6 +292,81 @@ def test_a_store_for_another_user(tmp_path):
     for path in [store.key, *store.path.rglob("*")]:
         assert path.stat().st_uid == harness.DAEMON, path
     assert stat.S_IMODE(store.key.stat().st_mode) == 0o400
+
+
+KIB, MIB = 1 << 10, 1 << 20
+
+# RLIMIT_MEMLOCK as in Debian 12, a small one, that of old systems: the largest value, and the largest
+# file for import, that fit and that do not.
+LOCKED = {
+    8 * MIB: ((MIB, MIB + 1), (3 * MIB, 4 * MIB - 100)),
+    MIB: ((900_000, 1_000_000), (400_000, 700_000)),
+    64 * KIB: ((36_000, 40_000), (18_000, 30_000)),
+}
+
+
+@pytest.fixture
+def ordinary():
+    """A store of a user who may lock only so much."""
+    if os.geteuid() != 0:
+        harness.missing("root")
+    with tempfile.TemporaryDirectory() as base:
+        os.chown(base, harness.WWW, harness.WWW)
+
+        def make(limit):
+            user = ["prlimit", f"--memlock={limit}", "setpriv", "--reuid", str(harness.WWW), "--clear-groups"]
+            return Store(pathlib.Path(base), init=False, user=user)
+
+        yield make
+
+
+@pytest.mark.parametrize("limit", LOCKED, ids=lambda limit: f"{limit // KIB} KiB")
+def test_a_store_needs_no_root(ordinary, limit):
+    (value, large_value), (size, large_size) = LOCKED[limit]
+    store = ordinary(limit)
+    store("init")
+    assert store.put("a", b"x") == b"a#1\n" and store.get("a") == b"x"
+    big = os.urandom(value)
+    store.put("big", big)
+    assert store.get("big") == big
+    source = store.base / "some.json"
+
+    def write(total):
+        source.write_text(json.dumps({f"f{i}": "v" * (total // 20 - 20) for i in range(20)}))
+
+    write(size)
+    assert store("import", source) == b"20 secrets: 20 new or changed\n"
+    assert store("import", source) == b"20 secrets: 0 new or changed\n"
+    assert store.get("f19") == b"v" * (size // 20 - 20)
+    store("rekey")
+    assert store.get("big") == big and len(store.names()) == 22
+    before = all_bytes(store)
+    said = store.fails(1, "put", "larger", value=bytes(large_value), word="more than")
+    assert ("RLIMIT_MEMLOCK" in said) == (limit < 8 * MIB)
+    write(large_size)
+    store.fails(1, "import", source, word="RLIMIT_MEMLOCK")
+    assert all_bytes(store) == before
+
+
+def test_too_little_for_what_is_there(ordinary):
+    """Made with more locked memory than there is now: said, and nothing is changed."""
+    ordinary(MIB)("init")
+    ordinary(MIB).put("big", bytes(100_000))
+    source = ordinary(MIB).base / "some.env"
+    source.write_text("big=small\n")
+    before = all_bytes(ordinary(MIB))
+    store = ordinary(64 * KIB)
+    for command in ["get", "big"], ["rekey"], ["import", source]:
+        store.fails(1, *command, word="RLIMIT_MEMLOCK")
+    assert all_bytes(store) == before
+    assert store.names() == ["big"]
+
+
+def test_next_to_no_locked_memory(ordinary):
+    for limit in 0, 32 * KIB:
+        said = ordinary(limit).fails(1, "init", word=f"RLIMIT_MEMLOCK is {limit // KIB} KiB, at least 36 KiB are needed")
+        assert "ulimit -l" in said
+    ordinary(36 * KIB)("init")
 
 
 def test_usage(store, tmp_path):

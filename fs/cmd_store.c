@@ -41,14 +41,15 @@ static const struct store_command commands[] = {
      "      --keep N           versions of a secret to keep (10)\n"
      "      --existing-key     use the key that is there; without it, none may be\n"
      COMMON_HELP, "OKE" COMMON_LETTERS, 0, 0, NULL, NULL}, hush_store_init},
-    {{STORE "put", "[--file FILE | --generate [LENGTH|uuid|rsa|ec]] [--strip] [--keep N] NAME",
+    {{STORE "put", "[--file FILE | --generate [LENGTH|uuid|rsa|ec]] [--strip] [--allow-empty] [--keep N] NAME",
      "Store a value, from standard input or a prompt, as the new version of a secret.",
      "      --file FILE        the value is what the file holds\n"
      "      --generate [WHAT]  a new random value, which is not shown: LENGTH letters and digits (32),\n"
      "                         uuid, rsa (3072 bits) or ec (P-256), both as PEM\n"
      "      --strip            without the newline at the end; else every byte is kept\n"
+     "      --allow-empty      also if the value is empty, which is an error otherwise\n"
      "      --keep N           from now on keep N versions of each secret\n"
-     COMMON_HELP, "FGsK" COMMON_LETTERS, 1, 1, NULL, NULL}, hush_store_put},
+     COMMON_HELP, "FGsAK" COMMON_LETTERS, 1, 1, NULL, NULL}, hush_store_put},
     {{STORE "get", "[-n] NAME[#VERSION]", "Print a value.",
      "  -n, --no-newline       print no newline at the end on a terminal either\n"
      COMMON_HELP, "n" COMMON_LETTERS, 1, 1, NULL, NULL}, hush_store_get},
@@ -87,6 +88,7 @@ static const struct option long_options[] = {
     {"prefix",              required_argument, NULL, 'X'},
     {"existing-key",        no_argument,       NULL, 'E'},
     {"strip",               no_argument,       NULL, 's'},
+    {"allow-empty",         no_argument,       NULL, 'A'},
     {"purge",               no_argument,       NULL, 'P'},
     {"long",                no_argument,       NULL, 'l'},
     {"all",                 no_argument,       NULL, 'a'},
@@ -141,6 +143,7 @@ static const char *args_set(void *ctx, int letter, const char *text)
         {'X', NULL, &args->prefix},
         {'E', &args->existing_key, NULL},
         {'s', &args->strip, NULL},
+        {'A', &args->allow_empty, NULL},
         {'P', &args->purge, NULL},
         {'l', &args->long_list, NULL},
         {'a', &args->all, NULL},

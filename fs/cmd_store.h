@@ -27,7 +27,7 @@ struct hush_store_args {
     const char *config, *instance, *store, *key_file, *passphrase_file; /* NULL: not given */
     const char *file, *generate, *owner, *new_passphrase_file, *prefix;
     uint32_t keep; /* 0: not given */
-    bool all, as_json, existing_key, long_list, no_newline, purge, strip;
+    bool all, allow_empty, as_json, existing_key, long_list, no_newline, purge, strip;
     char **names;
     int count;
 };

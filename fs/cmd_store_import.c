@@ -25,7 +25,7 @@ enum {
 struct import {
     struct hush_store_run *run;
     struct sealed_store *store;
-    size_t done, all, changed;
+    size_t done, all, changed, empty;
 };
 
 /* -- One value --------------------------------------------------------------------------------- */
@@ -67,6 +67,7 @@ static int import_value(struct import *import, const char *below, const struct h
     if (status != HUSH_OK)
         return hush_store_fail(import->run, status, name);
     import->done++;
+    import->empty += hush_secret_size(value) == 0;
     hush_store_progress("import", import->done, import->all);
     return HUSH_CMD_DONE;
 }
@@ -239,6 +240,15 @@ static int import_all(struct import *import, int fd, const char *path, const str
     return committed == HUSH_OK ? status : hush_store_fail(run, committed, path);
 }
 
+static void import_report(const struct import *import)
+{
+    (void)printf("%zu secret%s: %zu new or changed", import->done, import->done == 1 ? "" : "s",
+                 import->changed);
+    if (import->empty > 0)
+        (void)printf("; %zu empty", import->empty);
+    (void)putchar('\n');
+}
+
 int hush_store_import(struct hush_store_run *run)
 {
     const char *path = run->args->names[0];
@@ -258,7 +268,6 @@ int hush_store_import(struct hush_store_run *run)
     else
         status = import_all(&import, fd, path, &st);
     if (status == HUSH_CMD_DONE)
-        (void)printf("%zu secret%s: %zu new or changed\n", import.done, import.done == 1 ? "" : "s",
-                     import.changed);
+        import_report(&import);
     return status;
 }

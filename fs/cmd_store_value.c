@@ -285,6 +285,19 @@ static int value_from_nothing(struct hush_store_run *run, const char *what,
     return status == HUSH_OK ? HUSH_CMD_DONE : hush_store_fail(run, status, NULL);
 }
 
+static int value_given(struct hush_store_run *run, struct hush_secret **out)
+{
+    const struct hush_store_args *args = run->args;
+    int status;
+
+    if (args->file == NULL && isatty(STDIN_FILENO) == 1)
+        return value_from_prompt(run, out);
+    status = value_from_file(run, args->file == NULL ? "-" : args->file, out);
+    if (status == HUSH_CMD_DONE && args->strip)
+        hush_store_strip(*out);
+    return status;
+}
+
 int hush_store_value(struct hush_store_run *run, struct hush_secret **out)
 {
     const struct hush_store_args *args = run->args;
@@ -292,10 +305,12 @@ int hush_store_value(struct hush_store_run *run, struct hush_secret **out)
 
     if (args->generate != NULL)
         return value_from_nothing(run, args->generate, out);
-    if (args->file == NULL && isatty(STDIN_FILENO) == 1)
-        return value_from_prompt(run, out);
-    status = value_from_file(run, args->file == NULL ? "-" : args->file, out);
-    if (status == HUSH_CMD_DONE && args->strip)
-        hush_store_strip(*out);
-    return status;
+    status = value_given(run, out);
+    if (status != HUSH_CMD_DONE || hush_secret_size(*out) != 0 || args->allow_empty)
+        return status;
+    *out = hush_secret_unref(*out);
+    /* Most often a command before a pipe that failed: its current value must not go for that. */
+    return hush_cmd_fail(HUSH_CMD_FAILED,
+                         "%s: the value is empty: nothing was stored (--allow-empty stores it)",
+                         args->file == NULL ? "standard input" : args->file);
 }

@@ -58,7 +58,7 @@ class Store:
         return done.stdout
 
     def put(self, name, value):
-        return self("put", name, value=value)
+        return self("put", name, *([] if value else ["--allow-empty"]), value=value)
 
     def get(self, name):
         return self("get", name)
@@ -172,6 +172,24 @@ def test_a_newline_is_kept_unless(store):
     store.fails(4, "put", "file", "--file", store.base / "absent", word="absent")
 
 
+def test_an_empty_value_is_refused_unless(store):
+    """`false | hushfs store put x`."""
+    store.put("x", b"good")
+    empty, newline = store.base / "empty", store.base / "newline"
+    empty.write_bytes(b"")
+    newline.write_bytes(b"\n")
+    before = all_bytes(store)
+    for arguments in [], ["--file", empty], ["--file", "-"], ["--strip", "--file", newline]:
+        store.fails(1, "put", "x", *arguments, value=b"", word="--allow-empty")
+    store.fails(1, "put", "x", "--strip", value=b"\n", word="standard input: the value is empty")
+    store.fails(1, "put", "new", value=b"", word="empty")
+    assert all_bytes(store) == before and store.names() == ["x"]
+    for arguments in [], ["--file", empty], ["--strip", "--file", newline]:
+        store("put", "x", "--allow-empty", *arguments, value=b"")
+        assert store.get("x") == b""
+    assert store.put("x", b"\n") == b"x#5\n"
+
+
 def test_a_value_is_not_taken_from_the_command_line(store):
     assert "everybody sees it" in store.fails(2, "put", "name", "hunter2")
     assert "hunter2" not in store.fails(2, "put", "name", "hunter2")
@@ -217,6 +235,8 @@ def test_a_prompt_without_echo(store):
     assert store.get("typed") == b"hunter2"
     status, seen = typed(b"hunter2\n", b"hunter3\n")
     assert status == 1 and b"different" in seen and b"hunter" not in seen
+    status, seen = typed(b"\n", b"\n")
+    assert status == 1 and b"empty" in seen
     status, seen = typed(b"\x03")
     assert status == -signal.SIGINT
     assert store.get("typed") == b"hunter2"
@@ -398,9 +418,9 @@ def test_import(store):
     assert store("import", source, "--prefix", "app") == b"2 secrets: 1 new or changed\n"
     assert store.get("app/user#1") == b"me" and store.get("app/user") == b"you"
     variables = store.base / "some.env"
-    variables.write_text("A=1\nexport B='two words'\n")
-    store("import", variables)
-    assert (store.get("A"), store.get("B")) == (b"1", b"two words")
+    variables.write_text("A=1\nexport B='two words'\nD=\n")
+    assert store("import", variables) == b"3 secrets: 3 new or changed; 1 empty\n"
+    assert (store.get("A"), store.get("B"), store.get("D")) == (b"1", b"two words", b"")
     data = store.base / "some.json"
     data.write_text('{"text": "t\\u00fc", "number": 1.50, "more": {"x": [1, 2]}}')
     store("import", data, "--prefix", "j")

@@ -9,9 +9,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* What of a message fits beside the way out. */
+enum { REKEY_WHY_MAX = 80, REKEY_SHOWN_MAX = 48 };
 
 struct rekey {
     struct sealed_store *store;
@@ -47,6 +52,24 @@ static enum hush_status rekey_each(struct rekey *rekey, rekey_fn *fn)
     return status;
 }
 
+/* Say what to do about a file that does not open; the reason is in op already. */
+static enum hush_status rekey_way_out(const struct rekey *rekey, enum hush_status status,
+                                      const char *name, const struct sealed_version *version)
+{
+    const struct sealed_secret *secret = hush_sealed_index_find(rekey->store->index, name);
+    const char *shown = strlen(name) <= REKEY_SHOWN_MAX ? name : "NAME";
+    const char *first = "";
+    char why[HUSH_DETAIL_MAX];
+
+    memcpy(why, rekey->op->detail, sizeof(why));
+    if (secret != NULL && version->number == secret->current) /* which `rm` does not remove */
+        first = "put a new value and then ";
+    return hush_fail(rekey->op, status,
+                     "%.*s: take it from a backup, or %sremove it: hushfs store rm '%s#%" PRIu64
+                     "' (nothing was changed)",
+                     REKEY_WHY_MAX, why, first, shown, version->number);
+}
+
 static enum hush_status rekey_check(struct rekey *rekey, const char *name,
                                     const struct sealed_version *version)
 {
@@ -57,7 +80,9 @@ static enum hush_status rekey_check(struct rekey *rekey, const char *name,
 
     hush_secret_unref(value);
     rekey->all++;
-    return status;
+    return status == HUSH_PROTOCOL || status == HUSH_TOO_LARGE
+               ? rekey_way_out(rekey, status, name, version)
+               : status;
 }
 
 /* Replace one file, under whichever of its two names it is there. */

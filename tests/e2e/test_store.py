@@ -8,6 +8,8 @@ import os
 import pathlib
 import pty
 import random
+import re
+import shlex
 import shutil
 import signal
 import stat
@@ -771,15 +773,53 @@ def test_init_with_a_passphrase_that_is_refused_makes_nothing(tmp_path):
     assert not store.path.exists()
 
 
-def test_rekey_of_a_damaged_store_changes_nothing(full):
-    key = full.key.read_bytes()
-    (full.path / "a/1.jwe").write_bytes(b"x")
-    full.fails(1, "rekey", word="a/1.jwe")
-    assert full.key.read_bytes() == key
-    full("rm", "a#1")
-    full("rekey")
-    assert full.key.read_bytes() != key
+def way_out(said):
+    """The command that a message says."""
+    return shlex.split(re.search(r"hushfs store (rm '[^']*')", said)[1])
+
+
+DAMAGE = {
+    "bytes": lambda path, _: path.write_bytes(b"x"),
+    "gone": lambda path, _: path.unlink(),
+    "large": lambda path, _: path.write_bytes(bytes(3 << 20)),
+    "directory": lambda path, _: (path.unlink(), path.mkdir()),
+    "another": lambda path, store: path.write_bytes((store.path / "x/1.jwe").read_bytes()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_rekey_of_a_damaged_store_changes_nothing(full, damage):
+    """And says how to go on: for an old version, a current one, and one that was removed."""
+    full.put("current", b"v")
+    full.put("long/" + "n" * 200, b"old")
+    full.put("long/" + "n" * 200, b"new")
+    full.put("removed", b"v")
+    full("rm", "removed")
+    for name, number in ("a", 1), ("current", 1), ("removed", 2), ("long/" + "n" * 200, 1):
+        path = full.path / name / f"{number}.jwe"
+        DAMAGE[damage](path, full)
+        before = all_bytes(full)
+        said = full.fails(1, "rekey", word="nothing was changed")
+        assert all_bytes(full) == before
+        shown = name if len(name) < 100 else "NAME"
+        assert f"'{name}/{number}.jwe'"[:50] in said and "from a backup" in said, said
+        assert way_out(said) == ["rm", f"{shown}#{number}"], said
+        if "put a new value and then" in said:
+            full.put(name, b"another")
+        full("rm", f"{name}#{number}")
+        full("rekey")
     check_all(full, but=["a#1"])
+    assert full.get("current") == full.get("removed") == b"another" and full.get("removed#1") == b"v"
+
+
+def test_rekey_goes_on_with_a_file_from_a_backup(full):
+    path = full.path / "a/1.jwe"
+    good = path.read_bytes()
+    path.write_bytes(b"x")
+    full.fails(1, "rekey", word="a/1.jwe")
+    path.write_bytes(good)
+    full("rekey")
+    check_all(full)
 
 
 # -- The command jose -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum { ARENA_SIZE = 16 << 20, BAR_WIDTH = 30 };
@@ -120,8 +121,10 @@ static const char *generate_what(const struct store_parse *parse, const char *te
     if (text != NULL)
         return text;
     if ((digits == 0 || next[digits] != '\0') && strcmp(next, "uuid") != 0 &&
-        strcmp(next, "rsa") != 0 && strcmp(next, "ec") != 0)
+        strcmp(next, "rsa") != 0 && strcmp(next, "ec") != 0) {
+        parse->args->behind = next;
         return "32";
+    }
     optind++;
     return next;
 }
@@ -162,6 +165,42 @@ static const char *args_set(void *ctx, int letter, const char *text)
     return NULL;
 }
 
+/* `--generate dsa` means a kind that there is not, and no name. */
+static bool is_kind(const char *word)
+{
+    static const char *const kinds[] = {
+        "aes",  "base64", "bytes", "dh",    "dsa",     "ecdsa", "ed25519", "ed448", "guid",
+        "hex",  "p256",   "p-256", "p384",  "p-384",   "p521",  "p-521",   "random",
+        "rsa2048", "rsa3072", "rsa4096", "uuid", "uuid4", "x25519", "x448", "rsa", "ec",
+    };
+
+    for (size_t i = 0; word != NULL && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strcasecmp(kinds[i], word) == 0)
+            return true;
+    return false;
+}
+
+static int args_check_put(const struct store_command *command, const struct hush_store_args *args)
+{
+    if (is_kind(args->behind))
+        return hush_args_fail(&command->base,
+                              "--generate makes LENGTH, uuid, rsa or ec (for a secret that is "
+                              "called so: --generate=32 NAME), no ",
+                              args->behind);
+    if (args->count <= command->base.most)
+        return HUSH_CMD_DONE;
+    if (args->generate != NULL)
+        return hush_args_fail(&command->base,
+                              "--generate makes the value (LENGTH, uuid, rsa or ec), and there is "
+                              "one NAME: what is this for? ",
+                              args->names[command->base.most]);
+    return hush_args_fail(
+        &command->base,
+        "a value is not taken from the command line, where everybody sees it and the shell "
+        "remembers it: give it on standard input, or with --file",
+        "");
+}
+
 /* False: *status is the exit status (--help is DONE). */
 static bool args_parse(const struct store_command *command, int argc, char **argv,
                        struct hush_store_args *args, int *status)
@@ -174,13 +213,8 @@ static bool args_parse(const struct store_command *command, int argc, char **arg
         return false;
     args->names = argv + optind;
     args->count = argc - optind;
-    if (args->count > command->base.most && command->run == hush_store_put)
-        *status = hush_args_fail(
-            &command->base,
-            "a value is not taken from the command line, where everybody sees it and the shell "
-            "remembers it: give it on standard input, or with --file",
-            "");
-    else
+    *status = command->run == hush_store_put ? args_check_put(command, args) : HUSH_CMD_DONE;
+    if (*status == HUSH_CMD_DONE)
         *status = hush_args_count(&command->base, args->names, args->count);
     return *status == HUSH_CMD_DONE;
 }

@@ -251,12 +251,14 @@ static void import_report(const struct import *import)
 
 int hush_store_import(struct hush_store_run *run)
 {
-    const char *path = run->args->names[0];
+    const char *path = run->args->names[0], *prefix = run->args->prefix;
     struct import import = {.run = run};
     cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     struct stat st;
-    int status;
+    int status = prefix == NULL ? HUSH_CMD_DONE : hush_store_check_name(prefix);
 
+    if (status != HUSH_CMD_DONE)
+        return status;
     if (fd < 0 || fstat(fd, &st) != 0)
         status =
             hush_cmd_fail(errno == ENOENT ? HUSH_CMD_NOT_FOUND : HUSH_CMD_FAILED, "%s: %m", path);

@@ -183,7 +183,7 @@ static enum hush_status create_dir(struct hush_op *op, const struct sealed_creat
     if (store->dir_fd < 0)
         return status;
     if (!create_is_empty(store->dir_fd))
-        return hush_fail(op, HUSH_CONFIG, "'%s' is there already, and not empty", path);
+        return hush_fail(op, HUSH_UNSUPPORTED, "'%s' is there already, and not empty", path);
     if (how->owner != (uid_t)-1 && fchown(store->dir_fd, how->owner, how->group) != 0)
         return create_fail(op, path);
     if (fchmod(store->dir_fd, 0700) != 0 || fstat(store->dir_fd, &store->dir) != 0)
@@ -251,8 +251,8 @@ static enum hush_status create_check_key(struct hush_op *op, const struct sealed
     if (strlen(path) >= PATH_MAX)
         return hush_fail(op, HUSH_CONFIG, "the path of the key is too long");
     if (!how->use_key && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return hush_fail(op, HUSH_CONFIG, "there is a key '%s' already (--existing-key uses it)",
-                         path);
+        return hush_fail(op, HUSH_UNSUPPORTED,
+                         "there is a key '%s' already (--existing-key uses it)", path);
     return HUSH_OK;
 }
 

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import harness
 import pytest
@@ -835,6 +836,27 @@ def test_rekey_goes_on_with_a_file_from_a_backup(full):
     path.write_bytes(good)
     full("rekey")
     check_all(full)
+
+
+def test_a_reader_between_a_commit_and_its_end(full):
+    """The index names a version whose file gets its name just when a reader looks for it."""
+    strace = harness.require("strace")
+    wrapper = [strace, "-f", "-o", "/dev/null", "-e", "trace=renameat,renameat2", "-P", "a/.3.jwe",
+               "-e", "inject=renameat,renameat2:signal=KILL:when=1"]  # fmt: skip
+    assert full.run("put", "a", value=b"three", wrapper=wrapper).returncode != 0
+    pending, final = full.path / "a/.3.jwe", full.path / "a/3.jwe"
+    assert pending.exists() and not final.exists() and full.get("a") == b"three"
+    time.sleep(0.5)  # an index that was written just now is looked at twice in any case
+    log = full.base / "log"
+    wrapper = [strace, "-f", "-o", log, "-e", "trace=openat2", "-P", "a/.3.jwe",
+               "-e", "inject=openat2:delay_enter=3000000:when=1"]  # fmt: skip
+    with ThreadPoolExecutor() as pool:
+        reader = pool.submit(full.run, "get", "a", wrapper=wrapper)
+        time.sleep(1)
+        pending.rename(final)
+        done = reader.result()
+    assert "ENOENT" in log.read_text(), "it was not there in between"
+    assert (done.returncode, done.stdout) == (0, b"three"), done.stderr
 
 
 # -- The command jose -------------------------------------------------------------------------------------

@@ -88,7 +88,8 @@ int hush_cmd_print_secret(const struct hush_secret *secret, bool no_newline);
 
 /*
  * The arena of a command: of most bytes, or of as many as can be locked when there is to be room
- * for a key, too. After whatever else the command locks. NULL, and said, if that is next to nothing.
+ * for a key, too. After whatever else the command locks. NULL, and said, if that is next to
+ * nothing.
  */
 struct hush_arena *hush_cmd_arena(size_t most);
 /* Say that too little memory can be locked. The exit status. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_memory.c - the locked memory of `hushfs get` and `hushfs store`, which ordinary users run, too:
- * as much as a command wants, or what RLIMIT_MEMLOCK leaves. How much that is depends on
+ * cmd_memory.c - the locked memory of `hushfs get` and `hushfs store`, which ordinary users run,
+ * too: as much as a command wants, or what RLIMIT_MEMLOCK leaves. How much that is depends on
  * capabilities and on what is locked already, so it is tried.
  */
 #include "cmd.h"

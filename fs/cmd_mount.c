@@ -277,8 +277,8 @@ int hush_cmd_mount(const struct hush_args *args)
     hush_cmd_protect();
     int status = hush_mount_keys_find(&keys, args);
     if (status == HUSH_CMD_DONE) {
-        start.config = hush_config_load_over(start.file, keys.list, keys.count,
-                                             hush_cmd_config_error, NULL);
+        start.config =
+            hush_config_load_over(start.file, keys.list, keys.count, hush_cmd_config_error, NULL);
         status = start.config == NULL ? HUSH_CMD_CONFIG : start_run(&start);
     }
     hush_mount_keys_done(&keys);

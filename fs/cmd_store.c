@@ -169,9 +169,9 @@ static const char *args_set(void *ctx, int letter, const char *text)
 static bool is_kind(const char *word)
 {
     static const char *const kinds[] = {
-        "aes",  "base64", "bytes", "dh",    "dsa",     "ecdsa", "ed25519", "ed448", "guid",
-        "hex",  "p256",   "p-256", "p384",  "p-384",   "p521",  "p-521",   "random",
-        "rsa2048", "rsa3072", "rsa4096", "uuid", "uuid4", "x25519", "x448", "rsa", "ec",
+        "aes",     "base64",  "bytes", "dh",    "dsa",    "ecdsa", "ed25519", "ed448",  "guid",
+        "hex",     "p256",    "p-256", "p384",  "p-384",  "p521",  "p-521",   "random", "rsa2048",
+        "rsa3072", "rsa4096", "uuid",  "uuid4", "x25519", "x448",  "rsa",     "ec",
     };
 
     for (size_t i = 0; word != NULL && i < sizeof(kinds) / sizeof(kinds[0]); i++)

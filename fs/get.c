@@ -145,8 +145,8 @@ int hush_get_fail(const struct hush_get *get, enum hush_status status, const cha
                          status == HUSH_NO_MEMORY ? hush_cmd_memory_hint(&get->op) : "");
 }
 
-/* A refusal says more than an absence, and that of a version (which others are there) more than that
- * of a literal name; else the first reading is what was most likely meant. */
+/* A refusal says more than an absence, and that of a version (which others are there) more than
+ * that of a literal name; else the first reading is what was most likely meant. */
 static bool says_more(const struct hush_get_name *name, enum hush_status status, bool versioned)
 {
     return status != HUSH_NOT_FOUND || (name->version[0] != '\0' && !versioned);
@@ -164,8 +164,8 @@ int hush_get_first(struct hush_get *get, const struct hush_get_name *names, size
         const enum hush_status status = hush_get_value(get, &names[i], &fetched, out);
         if (status == HUSH_OK)
             return HUSH_CMD_DONE;
-        if (detail[0] == '\0' || (worst == HUSH_NOT_FOUND &&
-                                  says_more(&names[i], status, versioned))) {
+        if (detail[0] == '\0' ||
+            (worst == HUSH_NOT_FOUND && says_more(&names[i], status, versioned))) {
             worst = status;
             versioned = names[i].version[0] != '\0';
             memcpy(detail, get->op.detail, sizeof(detail));

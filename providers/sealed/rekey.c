@@ -138,9 +138,9 @@ static enum hush_status rekey_passphrases(struct rekey *rekey)
     status = hush_sealed_passphrase(rekey->op, &source, 0, &rekey->old);
     if (rekey->how->passphrase_file != NULL)
         source.passphrase_file = rekey->how->passphrase_file;
-    return status != HUSH_OK ? status
-                             : hush_sealed_passphrase(rekey->op, &source, SEALED_PASSPHRASE_MIN,
-                                                      &rekey->new);
+    return status != HUSH_OK
+               ? status
+               : hush_sealed_passphrase(rekey->op, &source, SEALED_PASSPHRASE_MIN, &rekey->new);
 }
 
 /* Put keys where the store's key is, sealed with passphrase if the store has one. */

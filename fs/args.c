@@ -81,6 +81,13 @@ void hush_cmd_config_error(void *ctx, const char *file, unsigned line, const cha
         (void)fprintf(stderr, "%s:%u: %s\n", file, line, text);
 }
 
+void hush_cmd_line_error(void *ctx, const char *file, unsigned line, const char *text)
+{
+    (void)ctx;
+    (void)line; /* 0 */
+    (void)hush_cmd_fail(0, "%s: %s", file, text);
+}
+
 int hush_cmd_find_mount(const struct hush_mounts *mounts, const char *name, char out[PATH_MAX])
 {
     if (!hush_mounts_resolve(name, out))

@@ -86,11 +86,25 @@ __attribute__((format(printf, 2, 3))) int hush_cmd_fail(int status, const char *
  * one. The exit status. */
 int hush_cmd_print_secret(const struct hush_secret *secret, bool no_newline);
 
+/*
+ * The arena of a command: of most bytes, or of as many as can be locked when there is to be room
+ * for a key, too. After whatever else the command locks. NULL, and said, if that is next to
+ * nothing.
+ */
+struct hush_arena *hush_cmd_arena(size_t most);
+/* Say that too little memory can be locked. The exit status. */
+int hush_cmd_memory_fail(void);
+/* What to add to op's detail: "", or how to get more room if it was too little for a value. */
+const char *hush_cmd_memory_hint(const struct hush_op *op);
+
 /* The exit status for an outcome. */
 int hush_cmd_status(enum hush_status status);
 
 /* For hush_config_load(): "FILE:LINE: TEXT" to standard error. */
 void hush_cmd_config_error(void *ctx, const char *file, unsigned line, const char *text);
+
+/* The same for what is no file: "hushfs: FILE: TEXT". */
+void hush_cmd_line_error(void *ctx, const char *file, unsigned line, const char *text);
 
 struct hush_mounts;
 
@@ -105,14 +119,18 @@ int hush_cmd_fail_control(const char *path);
 /* No core dump, no reader of /proc/PID/mem: call before there is a secret in the process. */
 void hush_cmd_protect(void);
 
-/*
- * The keys of [mount] that -o (NULL ok) and a mount point (NULL ok) give, as
- * hush_config_load_over() takes them. False, and it was said, if something in options is not an
- * option of a mount.
- */
-bool hush_mount_keys(const char *options, const char *mountpoint, struct hush_pair **keys,
-                     size_t *count);
-void hush_mount_keys_free(struct hush_pair *keys, size_t count);
+/* The keys of [mount] that a command line gives, as hush_config_load_over() takes them. error and
+ * ctx are the caller's: who is told what is wrong, with line 0. */
+struct hush_mount_keys {
+    hush_config_error_fn *error;
+    void *ctx;
+    struct hush_pair *list; /* NULL at first */
+    size_t count;
+};
+
+/* Those of -o, and path if there is a mount point. DONE, or said: the exit status. */
+int hush_mount_keys_find(struct hush_mount_keys *keys, const struct hush_args *args);
+void hush_mount_keys_done(struct hush_mount_keys *keys);
 
 int hush_cmd_mount(const struct hush_args *args);
 int hush_cmd_umount(const struct hush_args *args);

@@ -5,7 +5,6 @@
  */
 #include "cmd.h"
 #include "core/text.h"
-#include "mounts.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -101,38 +100,47 @@ static int report_text(const struct hush_args *args, const char *file,
     return HUSH_CMD_DONE;
 }
 
-static int check_text(const struct hush_args *args, const char *file, const struct hush_pair *keys,
-                      size_t count)
+static int check_text(const struct hush_args *args, const char *file)
 {
-    struct hush_config *config =
-        hush_config_load_over(file, keys, count, hush_cmd_config_error, NULL);
-    const int status = config == NULL ? HUSH_CMD_CONFIG : report_text(args, file, config);
+    struct hush_mount_keys keys = {.error = hush_cmd_line_error};
+    struct hush_config *config = NULL;
+    int status = hush_mount_keys_find(&keys, args);
 
+    if (status == HUSH_CMD_DONE) {
+        config = hush_config_load_over(file, keys.list, keys.count, hush_cmd_config_error, NULL);
+        status = config == NULL ? HUSH_CMD_CONFIG : report_text(args, file, config);
+    }
+    hush_mount_keys_done(&keys);
     hush_config_free(config);
     return status;
 }
 
-static int check_json(const struct hush_args *args, const char *file, const struct hush_pair *keys,
-                      size_t count)
+static int check_json(const struct hush_args *args, const char *file)
 {
     struct hush_text json;
+    struct hush_mount_keys keys = {.error = json_error, .ctx = &json};
+    struct hush_config *config = NULL;
 
     hush_text_init(&json, JSON_MAX);
     hush_json_open(&json, NULL, '{');
     hush_json_string(&json, "file", file);
     hush_json_open(&json, "errors", '[');
-    struct hush_config *config = hush_config_load_over(file, keys, count, json_error, &json);
+    int status = hush_mount_keys_find(&keys, args);
+    if (status == HUSH_CMD_DONE) {
+        config = hush_config_load_over(file, keys.list, keys.count, json_error, &json);
+        status = config == NULL ? HUSH_CMD_CONFIG : HUSH_CMD_DONE;
+    }
     hush_json_close(&json, ']');
     hush_json_bool(&json, "good", config != NULL);
     if (config != NULL && args->dump)
         json_dump(&json, config);
     hush_json_close(&json, '}');
-    int status = config == NULL ? HUSH_CMD_CONFIG : HUSH_CMD_DONE;
     if (json.failed)
         status = hush_cmd_fail(HUSH_CMD_FAILED, "out of memory");
     else
         (void)puts(hush_text_string(&json));
     hush_text_done(&json);
+    hush_mount_keys_done(&keys);
     hush_config_free(config);
     return status;
 }
@@ -140,17 +148,6 @@ static int check_json(const struct hush_args *args, const char *file, const stru
 int hush_cmd_check(const struct hush_args *args)
 {
     const char *file = args->config == NULL ? HUSH_CONFIG_FILE : args->config;
-    struct hush_pair *keys = NULL;
-    const char *name = args->count > 0 ? args->names[0] : NULL;
-    char mountpoint[PATH_MAX];
-    size_t count = 0;
 
-    if (name != NULL && !hush_mounts_resolve_parent(name, mountpoint))
-        return hush_cmd_fail(HUSH_CMD_FAILED, "mount point '%s': %m", name);
-    if (!hush_mount_keys(args->options, name == NULL ? NULL : mountpoint, &keys, &count))
-        return HUSH_CMD_USAGE;
-    const int status =
-        args->json ? check_json(args, file, keys, count) : check_text(args, file, keys, count);
-    hush_mount_keys_free(keys, count);
-    return status;
+    return args->json ? check_json(args, file) : check_text(args, file);
 }

@@ -70,9 +70,12 @@ static int get_run(struct hush_get *get, bool no_newline)
     struct hush_secret *secret = NULL;
     int status;
 
-    get->arena = hush_arena_new(ARENA_SIZE);
-    if (get->arena == NULL || !get_environ(get)) {
-        status = hush_cmd_fail(HUSH_CMD_FAILED, "cannot get locked memory (see ulimit -l): %m");
+    if (!get_environ(get)) {
+        status = errno == ENOMEM || errno == EPERM
+                     ? hush_cmd_memory_fail()
+                     : hush_cmd_fail(HUSH_CMD_FAILED, "cannot take the environment: %m");
+    } else if ((get->arena = hush_cmd_arena(ARENA_SIZE)) == NULL) {
+        status = HUSH_CMD_FAILED;
     } else {
         status = is_reference(what) ? hush_get_reference(get, what, &secret)
                                     : hush_get_path(get, what, &secret);

@@ -272,19 +272,16 @@ int hush_cmd_mount(const struct hush_args *args)
                           .file = args->config == NULL ? HUSH_CONFIG_FILE : args->config,
                           .config_fd = -1,
                           .env_fd = -1};
-    const char *name = args->count > 0 ? args->names[0] : NULL;
-    char mountpoint[PATH_MAX];
-    struct hush_pair *keys = NULL;
-    size_t count = 0;
+    struct hush_mount_keys keys = {.error = hush_cmd_line_error};
 
     hush_cmd_protect();
-    if (name != NULL && !hush_mounts_resolve_parent(name, mountpoint))
-        return hush_cmd_fail(HUSH_CMD_FAILED, "mount point '%s': %m", name);
-    if (!hush_mount_keys(args->options, name == NULL ? NULL : mountpoint, &keys, &count))
-        return HUSH_CMD_USAGE;
-    start.config = hush_config_load_over(start.file, keys, count, hush_cmd_config_error, NULL);
-    hush_mount_keys_free(keys, count);
-    const int status = start.config == NULL ? HUSH_CMD_CONFIG : start_run(&start);
+    int status = hush_mount_keys_find(&keys, args);
+    if (status == HUSH_CMD_DONE) {
+        start.config =
+            hush_config_load_over(start.file, keys.list, keys.count, hush_cmd_config_error, NULL);
+        status = start.config == NULL ? HUSH_CMD_CONFIG : start_run(&start);
+    }
+    hush_mount_keys_done(&keys);
     hush_config_free(start.config);
     if (start.config_fd >= 0)
         (void)close(start.config_fd);

@@ -5,9 +5,12 @@
  */
 #include "cmd.h"
 #include "core/cleanup.h"
+#include "mounts.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { KEYS_SHOWN_MAX = 256 };
 
 /* What is in force anyway, or is read by others in fstab: accepted, and of no consequence. */
 static const char *const ignored[] = {
@@ -25,66 +28,82 @@ static bool is_ignored(const char *option)
     return false;
 }
 
-static bool keys_add(struct hush_pair **keys, size_t *count, const char *key, const char *value)
+/* False: it was said. */
+static bool keys_add(struct hush_mount_keys *keys, const char *key, const char *value)
 {
-    struct hush_pair *grown = reallocarray(*keys, *count + 1, sizeof(*grown));
+    struct hush_pair *grown = reallocarray(keys->list, keys->count + 1, sizeof(*grown));
 
-    if (grown == NULL)
-        return false;
-    *keys = grown;
-    grown[*count] = (struct hush_pair){.key = strdup(key), .value = strdup(value)};
-    (*count)++;
-    return grown[*count - 1].key != NULL && grown[*count - 1].value != NULL;
+    if (grown != NULL) {
+        keys->list = grown;
+        grown += keys->count++;
+        *grown = (struct hush_pair){.key = strdup(key), .value = strdup(value)};
+        if (grown->key != NULL && grown->value != NULL)
+            return true;
+    }
+    keys->error(keys->ctx, "-o", 0, "out of memory");
+    return false;
+}
+
+/* An option that is none. */
+static void keys_refuse(const struct hush_mount_keys *keys, const char *key)
+{
+    char which[KEYS_SHOWN_MAX];
+
+    (void)snprintf(which, sizeof(which), "-o %s", key); /* cut: it is none anyway */
+    keys->error(keys->ctx, which, 0,
+                strcmp(key, "rw") == 0 ? "the mount is always read-only"
+                                       : "no such option: KEY=VALUE of [mount] (`hushfs providers "
+                                         "--keys`), and what mount(8) has for all");
 }
 
 /* One option; it is cut up. False: it was said. */
-static bool keys_option(struct hush_pair **keys, size_t *count, char *option)
+static bool keys_option(struct hush_mount_keys *keys, char *option)
 {
     char *value = option;
     const char *key = strsep(&value, "=");
     const struct hush_option *row = hush_option_find(hush_mount_options, key);
 
     if (row == NULL || (value == NULL && row->type != HUSH_OPT_BOOL)) {
-        (void)hush_cmd_fail(0,
-                            strcmp(key, "rw") == 0
-                                ? "-o %s: the mount is always read-only"
-                                : "-o %s: no such option: KEY=VALUE of [mount] "
-                                  "(`hushfs providers --keys`), and what mount(8) has for all",
-                            key);
+        keys_refuse(keys, key);
         return false;
     }
-    if (keys_add(keys, count, key, value == NULL ? "yes" : value))
-        return true;
-    (void)hush_cmd_fail(0, "out of memory");
-    return false;
+    return keys_add(keys, key, value == NULL ? "yes" : value);
 }
 
-void hush_mount_keys_free(struct hush_pair *keys, size_t count)
+void hush_mount_keys_done(struct hush_mount_keys *keys)
 {
-    for (size_t i = 0; i < count; i++) {
-        free(keys[i].key);
-        free(keys[i].value);
+    for (size_t i = 0; i < keys->count; i++) {
+        free(keys->list[i].key);
+        free(keys->list[i].value);
     }
-    free(keys);
+    free(keys->list);
+    keys->list = NULL;
+    keys->count = 0;
 }
 
-bool hush_mount_keys(const char *options, const char *mountpoint, struct hush_pair **keys,
-                     size_t *count)
+static bool keys_take(struct hush_mount_keys *keys, const char *options)
 {
     cleanup_free char *copy = strdup(options == NULL ? "" : options);
-    struct hush_pair *list = NULL;
-    size_t used = 0;
     bool good = copy != NULL;
 
+    if (!good)
+        keys->error(keys->ctx, "-o", 0, "out of memory");
     for (char *rest = copy, *option; good && (option = strsep(&rest, ",")) != NULL;)
-        good = is_ignored(option) || keys_option(&list, &used, option);
-    if (good && mountpoint != NULL)
-        good = keys_add(&list, &used, "path", mountpoint);
-    if (!good) {
-        hush_mount_keys_free(list, used);
-        return false;
+        good = is_ignored(option) || keys_option(keys, option);
+    return good;
+}
+
+int hush_mount_keys_find(struct hush_mount_keys *keys, const struct hush_args *args)
+{
+    const char *name = args->count > 0 ? args->names[0] : NULL;
+    char mountpoint[PATH_MAX], why[KEYS_SHOWN_MAX];
+
+    if (name != NULL && !hush_mounts_resolve_parent(name, mountpoint)) {
+        (void)snprintf(why, sizeof(why), "the mount point: %m"); /* fits */
+        keys->error(keys->ctx, name, 0, why);
+        return HUSH_CMD_FAILED;
     }
-    *keys = list;
-    *count = used;
-    return true;
+    return keys_take(keys, args->options) && (name == NULL || keys_add(keys, "path", mountpoint))
+               ? HUSH_CMD_DONE
+               : HUSH_CMD_USAGE;
 }

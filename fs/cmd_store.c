@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum { ARENA_SIZE = 16 << 20, BAR_WIDTH = 30 };
@@ -41,14 +42,15 @@ static const struct store_command commands[] = {
      "      --keep N           versions of a secret to keep (10)\n"
      "      --existing-key     use the key that is there; without it, none may be\n"
      COMMON_HELP, "OKE" COMMON_LETTERS, 0, 0, NULL, NULL}, hush_store_init},
-    {{STORE "put", "[--file FILE | --generate [LENGTH|uuid|rsa|ec]] [--strip] [--keep N] NAME",
+    {{STORE "put", "[--file FILE | --generate [LENGTH|uuid|rsa|ec]] [--strip] [--allow-empty] [--keep N] NAME",
      "Store a value, from standard input or a prompt, as the new version of a secret.",
      "      --file FILE        the value is what the file holds\n"
      "      --generate [WHAT]  a new random value, which is not shown: LENGTH letters and digits (32),\n"
      "                         uuid, rsa (3072 bits) or ec (P-256), both as PEM\n"
      "      --strip            without the newline at the end; else every byte is kept\n"
+     "      --allow-empty      also if the value is empty, which is an error otherwise\n"
      "      --keep N           from now on keep N versions of each secret\n"
-     COMMON_HELP, "FGsK" COMMON_LETTERS, 1, 1, NULL, NULL}, hush_store_put},
+     COMMON_HELP, "FGsAK" COMMON_LETTERS, 1, 1, NULL, NULL}, hush_store_put},
     {{STORE "get", "[-n] NAME[#VERSION]", "Print a value.",
      "  -n, --no-newline       print no newline at the end on a terminal either\n"
      COMMON_HELP, "n" COMMON_LETTERS, 1, 1, NULL, NULL}, hush_store_get},
@@ -87,6 +89,7 @@ static const struct option long_options[] = {
     {"prefix",              required_argument, NULL, 'X'},
     {"existing-key",        no_argument,       NULL, 'E'},
     {"strip",               no_argument,       NULL, 's'},
+    {"allow-empty",         no_argument,       NULL, 'A'},
     {"purge",               no_argument,       NULL, 'P'},
     {"long",                no_argument,       NULL, 'l'},
     {"all",                 no_argument,       NULL, 'a'},
@@ -118,8 +121,10 @@ static const char *generate_what(const struct store_parse *parse, const char *te
     if (text != NULL)
         return text;
     if ((digits == 0 || next[digits] != '\0') && strcmp(next, "uuid") != 0 &&
-        strcmp(next, "rsa") != 0 && strcmp(next, "ec") != 0)
+        strcmp(next, "rsa") != 0 && strcmp(next, "ec") != 0) {
+        parse->args->behind = next;
         return "32";
+    }
     optind++;
     return next;
 }
@@ -141,6 +146,7 @@ static const char *args_set(void *ctx, int letter, const char *text)
         {'X', NULL, &args->prefix},
         {'E', &args->existing_key, NULL},
         {'s', &args->strip, NULL},
+        {'A', &args->allow_empty, NULL},
         {'P', &args->purge, NULL},
         {'l', &args->long_list, NULL},
         {'a', &args->all, NULL},
@@ -159,6 +165,42 @@ static const char *args_set(void *ctx, int letter, const char *text)
     return NULL;
 }
 
+/* `--generate dsa` means a kind that there is not, and no name. */
+static bool is_kind(const char *word)
+{
+    static const char *const kinds[] = {
+        "aes",     "base64",  "bytes", "dh",    "dsa",    "ecdsa", "ed25519", "ed448",  "guid",
+        "hex",     "p256",    "p-256", "p384",  "p-384",  "p521",  "p-521",   "random", "rsa2048",
+        "rsa3072", "rsa4096", "uuid",  "uuid4", "x25519", "x448",  "rsa",     "ec",
+    };
+
+    for (size_t i = 0; word != NULL && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strcasecmp(kinds[i], word) == 0)
+            return true;
+    return false;
+}
+
+static int args_check_put(const struct store_command *command, const struct hush_store_args *args)
+{
+    if (is_kind(args->behind))
+        return hush_args_fail(&command->base,
+                              "--generate makes LENGTH, uuid, rsa or ec (for a secret that is "
+                              "called so: --generate=32 NAME), no ",
+                              args->behind);
+    if (args->count <= command->base.most)
+        return HUSH_CMD_DONE;
+    if (args->generate != NULL)
+        return hush_args_fail(&command->base,
+                              "--generate makes the value (LENGTH, uuid, rsa or ec), and there is "
+                              "one NAME: what is this for? ",
+                              args->names[command->base.most]);
+    return hush_args_fail(
+        &command->base,
+        "a value is not taken from the command line, where everybody sees it and the shell "
+        "remembers it: give it on standard input, or with --file",
+        "");
+}
+
 /* False: *status is the exit status (--help is DONE). */
 static bool args_parse(const struct store_command *command, int argc, char **argv,
                        struct hush_store_args *args, int *status)
@@ -171,13 +213,8 @@ static bool args_parse(const struct store_command *command, int argc, char **arg
         return false;
     args->names = argv + optind;
     args->count = argc - optind;
-    if (args->count > command->base.most && command->run == hush_store_put)
-        *status = hush_args_fail(
-            &command->base,
-            "a value is not taken from the command line, where everybody sees it and the shell "
-            "remembers it: give it on standard input, or with --file",
-            "");
-    else
+    *status = command->run == hush_store_put ? args_check_put(command, args) : HUSH_CMD_DONE;
+    if (*status == HUSH_CMD_DONE)
         *status = hush_args_count(&command->base, args->names, args->count);
     return *status == HUSH_CMD_DONE;
 }
@@ -290,8 +327,9 @@ int hush_store_fail(const struct hush_store_run *run, enum hush_status status, c
 {
     const char *detail = run->op.detail[0] == '\0' ? hush_status_text(status) : run->op.detail;
 
-    return hush_cmd_fail(status == HUSH_AUTH ? HUSH_CMD_DENIED : hush_cmd_status(status), "%s%s%s",
-                         what == NULL ? "store" : what, ": ", detail);
+    return hush_cmd_fail(status == HUSH_AUTH ? HUSH_CMD_DENIED : hush_cmd_status(status),
+                         "%s: %s%s", what == NULL ? "store" : what, detail,
+                         status == HUSH_NO_MEMORY ? hush_cmd_memory_hint(&run->op) : "");
 }
 
 int hush_store_open(struct hush_store_run *run, struct sealed_store **out)
@@ -346,10 +384,8 @@ static int run_command(const struct store_command *command, const struct hush_st
     hush_cmd_protect();
     status = find_source(&run);
     if (status == HUSH_CMD_DONE) {
-        run.arena = hush_arena_new(ARENA_SIZE);
-        status = run.arena == NULL ? hush_cmd_fail(HUSH_CMD_FAILED,
-                                                   "cannot get locked memory (see ulimit -l): %m")
-                                   : command->run(&run);
+        run.arena = hush_cmd_arena(ARENA_SIZE);
+        status = run.arena == NULL ? HUSH_CMD_FAILED : command->run(&run);
     }
     hush_arena_free(run.arena);
     hush_config_free(run.config);

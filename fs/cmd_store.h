@@ -25,9 +25,10 @@ enum { HUSH_STORE_TIMEOUT_MS = 30000 /* for another writer to end */ };
 /* The options of all its subcommands. */
 struct hush_store_args {
     const char *config, *instance, *store, *key_file, *passphrase_file; /* NULL: not given */
+    const char *behind; /* what follows a bare --generate and was not taken for it */
     const char *file, *generate, *owner, *new_passphrase_file, *prefix;
     uint32_t keep; /* 0: not given */
-    bool all, as_json, existing_key, long_list, no_newline, purge, strip;
+    bool all, allow_empty, as_json, existing_key, long_list, no_newline, purge, strip;
     char **names;
     int count;
 };
@@ -55,6 +56,9 @@ int hush_store_fail(const struct hush_store_run *run, enum hush_status status, c
 
 /* Open the store for writing. The exit status; said if it is not HUSH_CMD_DONE. */
 int hush_store_open(struct hush_store_run *run, struct sealed_store **out);
+
+/* Can it be the name of a secret, or of a folder? The exit status; said if it is not DONE. */
+int hush_store_check_name(const char *name);
 
 /* NAME#N into a name and a number, 0 if there is none. The literal name comes first: it is what is
  * meant if index has it. name has HUSH_PATH_MAX + 1 bytes. False: too long. */

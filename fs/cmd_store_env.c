@@ -17,7 +17,7 @@ struct env_reader {
 
 static enum hush_status env_refuse(const struct env_reader *reader, const char *why)
 {
-    return hush_fail(reader->op, HUSH_CONFIG, "line %u: %s", reader->line, why);
+    return hush_fail(reader->op, HUSH_PROTOCOL, "line %u: %s", reader->line, why);
 }
 
 static bool env_is_blank(char c)

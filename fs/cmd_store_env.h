@@ -14,7 +14,7 @@
 
 #include "provider.h"
 
-/* Each variable as a field, in locked memory. HUSH_CONFIG: which line is wrong, and how. */
+/* Each variable as a field, in locked memory. HUSH_PROTOCOL: which line is wrong, and how. */
 __attribute__((warn_unused_result)) enum hush_status
 hush_store_env_fields(struct hush_op *op, const struct hush_secret *text, struct hush_value *out);
 

@@ -25,45 +25,49 @@ enum {
 struct import {
     struct hush_store_run *run;
     struct sealed_store *store;
-    size_t done, all, changed;
+    size_t done, all, changed, empty;
 };
 
 /* -- One value --------------------------------------------------------------------------------- */
 
-static bool import_is_current(const struct import *import, const char *name, const uint8_t *bytes,
-                              size_t size)
+/* Is value the current one? A damaged one is none, and replaced. */
+static enum hush_status import_compare(const struct import *import, const char *name,
+                                       const struct hush_secret *value, bool *same)
 {
     struct hush_op *op = &import->run->op;
-    struct hush_secret *before = NULL, *now = NULL;
-    bool same = false;
+    struct hush_secret *before = NULL;
+    const enum hush_status status = hush_sealed_store_get(import->store, op, name, &before);
 
-    if (hush_sealed_store_get(import->store, op, name, &before) == HUSH_OK &&
-        hush_secret_new(op, bytes, size, &now) == HUSH_OK)
-        same = hush_secret_equal(before, now);
+    if (status == HUSH_NO_MEMORY)
+        return status;
+    *same = status == HUSH_OK && hush_secret_equal(before, value);
     hush_secret_unref(before);
-    hush_secret_unref(now);
-    op->detail[0] = '\0'; /* a damaged one is replaced */
-    return same;
+    op->detail[0] = '\0';
+    return HUSH_OK;
 }
 
-static int import_value(struct import *import, const char *below, const uint8_t *bytes, size_t size)
+static int import_value(struct import *import, const char *below, const struct hush_secret *value)
 {
     const char *prefix = import->run->args->prefix;
     cleanup_free char *name = NULL;
-    enum hush_status status = HUSH_OK;
+    bool same = false;
+    enum hush_status status;
 
     if (asprintf(&name, "%s%s%s", prefix == NULL ? "" : prefix, prefix == NULL ? "" : "/", below) <
         0) {
         name = NULL;
         return hush_cmd_fail(HUSH_CMD_FAILED, "out of memory");
     }
-    if (!import_is_current(import, name, bytes, size)) {
-        status = hush_sealed_store_stage(import->store, &import->run->op, name, bytes, size);
+    status = import_compare(import, name, value, &same);
+    if (status == HUSH_OK && !same) {
+        status = hush_sealed_store_stage(import->store, &import->run->op, name,
+                                         hush_secret_bytes(value), hush_secret_size(value));
         import->changed++;
     }
     if (status != HUSH_OK)
         return hush_store_fail(import->run, status, name);
     import->done++;
+    import->empty += hush_secret_size(value) == 0;
     hush_store_progress("import", import->done, import->all);
     return HUSH_CMD_DONE;
 }
@@ -161,7 +165,7 @@ static int import_file(struct import *import, int top_fd, const char *name)
         return status;
     if (import->run->args->strip)
         hush_store_strip(value);
-    status = import_value(import, name, hush_secret_bytes(value), hush_secret_size(value));
+    status = import_value(import, name, value);
     hush_secret_unref(value);
     return status;
 }
@@ -189,9 +193,7 @@ static int import_fields(struct import *import, const struct hush_value *value)
 
     import->all = value->field_count;
     for (size_t i = 0; status == HUSH_CMD_DONE && i < value->field_count; i++)
-        status =
-            import_value(import, value->fields[i].name, hush_secret_bytes(value->fields[i].value),
-                         hush_secret_size(value->fields[i].value));
+        status = import_value(import, value->fields[i].name, value->fields[i].value);
     return status;
 }
 
@@ -238,14 +240,25 @@ static int import_all(struct import *import, int fd, const char *path, const str
     return committed == HUSH_OK ? status : hush_store_fail(run, committed, path);
 }
 
+static void import_report(const struct import *import)
+{
+    (void)printf("%zu secret%s: %zu new or changed", import->done, import->done == 1 ? "" : "s",
+                 import->changed);
+    if (import->empty > 0)
+        (void)printf("; %zu empty", import->empty);
+    (void)putchar('\n');
+}
+
 int hush_store_import(struct hush_store_run *run)
 {
-    const char *path = run->args->names[0];
+    const char *path = run->args->names[0], *prefix = run->args->prefix;
     struct import import = {.run = run};
     cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     struct stat st;
-    int status;
+    int status = prefix == NULL ? HUSH_CMD_DONE : hush_store_check_name(prefix);
 
+    if (status != HUSH_CMD_DONE)
+        return status;
     if (fd < 0 || fstat(fd, &st) != 0)
         status =
             hush_cmd_fail(errno == ENOENT ? HUSH_CMD_NOT_FOUND : HUSH_CMD_FAILED, "%s: %m", path);
@@ -257,7 +270,6 @@ int hush_store_import(struct hush_store_run *run)
     else
         status = import_all(&import, fd, path, &st);
     if (status == HUSH_CMD_DONE)
-        (void)printf("%zu secret%s: %zu new or changed\n", import.done, import.done == 1 ? "" : "s",
-                     import.changed);
+        import_report(&import);
     return status;
 }

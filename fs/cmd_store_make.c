@@ -44,6 +44,10 @@ int hush_store_init(struct hush_store_run *run)
 
     if (status != HUSH_CMD_DONE)
         return status;
+    if (how.use_key && source->passphrase_file != NULL)
+        return hush_cmd_fail(HUSH_CMD_USAGE,
+                             "store init: --existing-key is not for a store with a passphrase, "
+                             "which makes its own key");
     if (source->store[0] != '/')
         return hush_cmd_fail(HUSH_CMD_USAGE, "store init: --store '%s' must be an absolute path",
                              source->store);

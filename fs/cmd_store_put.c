@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-static int check_name(const char *name)
+int hush_store_check_name(const char *name)
 {
     const char *fault = hush_sealed_name_fault(name);
 
@@ -44,7 +44,7 @@ int hush_store_put(struct hush_store_run *run)
 {
     const char *name = run->args->names[0];
     struct hush_secret *value = NULL;
-    int status = check_name(name);
+    int status = hush_store_check_name(name);
 
     if (status == HUSH_CMD_DONE && run->args->file != NULL && run->args->generate != NULL)
         status = hush_cmd_fail(HUSH_CMD_USAGE, "store put: --file and --generate are too much");

@@ -56,17 +56,31 @@ static ssize_t read_all(int fd, uint8_t *bytes, size_t room)
     return got < 0 ? -1 : (ssize_t)done;
 }
 
+/* Room for max bytes, or as many as there are, and one more, to see that there is one. */
+static enum hush_status read_room(struct hush_store_run *run, size_t *max,
+                                  struct hush_secret **value, uint8_t **bytes)
+{
+    size_t room = *max + 1;
+    enum hush_status status = HUSH_NO_MEMORY;
+
+    hush_op_init(&run->op, run->arena, 0);
+    run->op.secret_max = room;
+    while (status == HUSH_NO_MEMORY && room > VALUE_CHUNK) {
+        status = hush_secret_alloc(&run->op, room, value, bytes);
+        *max = room - 1;
+        room -= room / 8;
+    }
+    return status;
+}
+
 int hush_store_read(struct hush_store_run *run, int fd, const char *what, size_t max,
                     struct hush_secret **out)
 {
     struct hush_secret *value = NULL;
     uint8_t *bytes = NULL;
-    enum hush_status status;
+    enum hush_status status = read_room(run, &max, &value, &bytes);
     ssize_t got;
 
-    hush_op_init(&run->op, run->arena, 0);
-    run->op.secret_max = max + 1; /* one more, to see that there is one */
-    status = hush_secret_alloc(&run->op, max + 1, &value, &bytes);
     if (status != HUSH_OK)
         return hush_store_fail(run, status, what);
     got = read_all(fd, bytes, max + 1);
@@ -79,7 +93,8 @@ int hush_store_read(struct hush_store_run *run, int fd, const char *what, size_t
     hush_secret_unref(value);
     errno = err;
     return got < 0 ? hush_cmd_fail(HUSH_CMD_FAILED, "%s: %m", what)
-                   : hush_cmd_fail(HUSH_CMD_FAILED, "%s: more than %zu bytes", what, max);
+                   : hush_cmd_fail(HUSH_CMD_FAILED, "%s: more than %zu bytes%s", what, max,
+                                   hush_cmd_memory_hint(&run->op));
 }
 
 static int value_from_file(struct hush_store_run *run, const char *file, struct hush_secret **out)
@@ -270,6 +285,19 @@ static int value_from_nothing(struct hush_store_run *run, const char *what,
     return status == HUSH_OK ? HUSH_CMD_DONE : hush_store_fail(run, status, NULL);
 }
 
+static int value_given(struct hush_store_run *run, struct hush_secret **out)
+{
+    const struct hush_store_args *args = run->args;
+    int status;
+
+    if (args->file == NULL && isatty(STDIN_FILENO) == 1)
+        return value_from_prompt(run, out);
+    status = value_from_file(run, args->file == NULL ? "-" : args->file, out);
+    if (status == HUSH_CMD_DONE && args->strip)
+        hush_store_strip(*out);
+    return status;
+}
+
 int hush_store_value(struct hush_store_run *run, struct hush_secret **out)
 {
     const struct hush_store_args *args = run->args;
@@ -277,10 +305,12 @@ int hush_store_value(struct hush_store_run *run, struct hush_secret **out)
 
     if (args->generate != NULL)
         return value_from_nothing(run, args->generate, out);
-    if (args->file == NULL && isatty(STDIN_FILENO) == 1)
-        return value_from_prompt(run, out);
-    status = value_from_file(run, args->file == NULL ? "-" : args->file, out);
-    if (status == HUSH_CMD_DONE && args->strip)
-        hush_store_strip(*out);
-    return status;
+    status = value_given(run, out);
+    if (status != HUSH_CMD_DONE || hush_secret_size(*out) != 0 || args->allow_empty)
+        return status;
+    *out = hush_secret_unref(*out);
+    /* Most often a command before a pipe that failed: its current value must not go for that. */
+    return hush_cmd_fail(HUSH_CMD_FAILED,
+                         "%s: the value is empty: nothing was stored (--allow-empty stores it)",
+                         args->file == NULL ? "standard input" : args->file);
 }

@@ -140,8 +140,16 @@ enum hush_status hush_get_value(struct hush_get *get, const struct hush_get_name
 
 int hush_get_fail(const struct hush_get *get, enum hush_status status, const char *detail)
 {
-    return hush_cmd_fail(hush_cmd_status(status), "%s: %s%s%s", get->what, hush_status_text(status),
-                         detail[0] == '\0' ? "" : ": ", detail);
+    return hush_cmd_fail(hush_cmd_status(status), "%s: %s%s%s%s", get->what,
+                         hush_status_text(status), detail[0] == '\0' ? "" : ": ", detail,
+                         status == HUSH_NO_MEMORY ? hush_cmd_memory_hint(&get->op) : "");
+}
+
+/* A refusal says more than an absence, and that of a version (which others are there) more than
+ * that of a literal name; else the first reading is what was most likely meant. */
+static bool says_more(const struct hush_get_name *name, enum hush_status status, bool versioned)
+{
+    return status != HUSH_NOT_FOUND || (name->version[0] != '\0' && !versioned);
 }
 
 int hush_get_first(struct hush_get *get, const struct hush_get_name *names, size_t count,
@@ -149,16 +157,17 @@ int hush_get_first(struct hush_get *get, const struct hush_get_name *names, size
 {
     enum hush_status worst = HUSH_NOT_FOUND;
     char detail[HUSH_DETAIL_MAX] = "";
+    bool versioned = false; /* the reading that detail is of */
 
     for (size_t i = 0; i < count; i++) {
         bool fetched;
         const enum hush_status status = hush_get_value(get, &names[i], &fetched, out);
         if (status == HUSH_OK)
             return HUSH_CMD_DONE;
-        /* A refusal says more than an absence; else the first reading is what was most likely
-         * meant. */
-        if (detail[0] == '\0' || (worst == HUSH_NOT_FOUND && status != HUSH_NOT_FOUND)) {
+        if (detail[0] == '\0' ||
+            (worst == HUSH_NOT_FOUND && says_more(&names[i], status, versioned))) {
             worst = status;
+            versioned = names[i].version[0] != '\0';
             memcpy(detail, get->op.detail, sizeof(detail));
         }
         if (hush_status_retries(status) || (names[i].string_only && fetched))

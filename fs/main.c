@@ -74,33 +74,67 @@ static void print_usage(FILE *out)
                 out);
 }
 
-static int run(int argc, char **argv)
+/* The command that argv begins with. */
+static int run_command(int argc, char **argv)
 {
-    const char *name = argc > 1 ? argv[1] : "";
+    const char *name = argv[0];
     struct hush_args args;
     int status;
 
-    if (strcmp(name, "--version") == 0 && argc == 2) {
-        (void)puts("hushfs " HUSH_VERSION_TEXT);
-        return HUSH_CMD_DONE;
-    }
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
-        print_usage(stdout);
-        return HUSH_CMD_DONE;
-    }
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(commands[i].name, name) != 0)
             continue;
         if (commands[i].own != NULL)
-            return commands[i].own(argc - 1, argv + 1);
-        if (!hush_args_parse(&commands[i], argc - 1, argv + 1, &args, &status))
+            return commands[i].own(argc, argv);
+        if (!hush_args_parse(&commands[i], argc, argv, &args, &status))
             return status;
         return commands[i].run(&args);
     }
-    if (name[0] != '\0')
-        (void)hush_cmd_fail(0, "there is no command '%s'", name);
+    (void)hush_cmd_fail(0, "there is no command '%s'", name);
     print_usage(stderr);
     return HUSH_CMD_USAGE;
+}
+
+static int run_version(int argc, char **argv)
+{
+    if (argc > 1)
+        return hush_cmd_fail(HUSH_CMD_USAGE, "%s takes no arguments", argv[0]);
+    (void)puts("hushfs " HUSH_VERSION_TEXT);
+    return HUSH_CMD_DONE;
+}
+
+/* `help COMMAND…` is `COMMAND… --help`. */
+static int run_help(int argc, char **argv)
+{
+    char option[] = "--help";
+
+    if (argc == 1) {
+        print_usage(stdout);
+        return HUSH_CMD_DONE;
+    }
+    memmove(argv, argv + 1, (size_t)(argc - 1) * sizeof(*argv));
+    argv[argc - 1] = option;
+    return run_command(argc, argv);
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct {
+        const char *word;
+        int (*run)(int argc, char **argv);
+    } rows[] = {
+        {"--version", run_version}, {"version", run_version}, {"--help", run_help},
+        {"-h", run_help},           {"help", run_help},
+    };
+
+    if (argc < 2 || argv[1][0] == '\0') {
+        print_usage(stderr);
+        return HUSH_CMD_USAGE;
+    }
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (strcmp(rows[i].word, argv[1]) == 0)
+            return rows[i].run(argc - 1, argv + 1);
+    return run_command(argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv)

@@ -435,11 +435,6 @@ uint32_t hush_session_replays(const struct hush_session *session)
     return session->replays;
 }
 
-struct fuse_session *hush_session_fuse(struct hush_session *session)
-{
-    return session->fuse;
-}
-
 bool hush_session_apply_once(struct hush_session *session, uint64_t unique)
 {
     if (unique != 0 && atomic_load(&session->stage_unique) == unique)

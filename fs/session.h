@@ -58,7 +58,6 @@ void hush_session_free(struct hush_session *session);
 
 bool hush_session_took_over(const struct hush_session *session);
 uint32_t hush_session_replays(const struct hush_session *session); /* requests from the journal */
-struct fuse_session *hush_session_fuse(struct hush_session *session);
 
 /*
  * For a request whose handling makes a lasting change (a count in the arena), FORGET and

@@ -211,7 +211,8 @@ struct hush_provider_ops {
  * have to log in anew (and a lease dies with the login that made it; a wrapped secret id can be
  * unwrapped once). In the arena, wiped at unmount. name: [a-z0-9-]{1,31}, unique in the instance.
  * put replaces; secret NULL: remove; the caller keeps its reference. get: a reference for the
- * caller, or NULL. Without a stash put does nothing.
+ * caller, or NULL. Without a stash put does nothing: that is `hushfs get`, where open() refuses
+ * (HUSH_UNSUPPORTED) what would use something up for good.
  */
 enum { HUSH_STASH_NAME_MAX = 31 };
 struct hush_stash {

@@ -26,14 +26,6 @@ void hush_text_done(struct hush_text *text)
     *text = (struct hush_text){0};
 }
 
-void hush_text_reset(struct hush_text *text)
-{
-    text->size = 0;
-    text->failed = false;
-    if (text->bytes != NULL)
-        text->bytes[0] = '\0';
-}
-
 const char *hush_text_string(const struct hush_text *text)
 {
     return text->bytes == NULL ? "" : text->bytes;

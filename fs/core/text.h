@@ -30,9 +30,8 @@ struct hush_text {
     bool failed;
 };
 
-void hush_text_init(struct hush_text *text, size_t max); /* max: bytes, without the NUL */
-void hush_text_done(struct hush_text *text);             /* NULL ok */
-void hush_text_reset(struct hush_text *text); /* empty and not failed; keeps the buffer */
+void hush_text_init(struct hush_text *text, size_t max);    /* max: bytes, without the NUL */
+void hush_text_done(struct hush_text *text);                /* NULL ok */
 const char *hush_text_string(const struct hush_text *text); /* never NULL */
 
 void hush_text_append(struct hush_text *text, const void *bytes, size_t size);

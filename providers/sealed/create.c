@@ -106,32 +106,19 @@ static enum hush_status create_wrap(struct hush_op *op, const struct hush_jwk_se
 
 enum hush_status hush_sealed_write_wrapped(const struct sealed_store *store, struct hush_op *op,
                                            const struct hush_jwk_set *keys,
-                                           const char *passphrase_file)
+                                           const struct hush_jwk_set *passphrase)
 {
-    const struct sealed_source source = {.passphrase_file = passphrase_file,
-                                         .credentials = store->source.credentials};
-    struct hush_jwk_set *passphrase = NULL;
-    struct sealed_stamp stamp;
     struct hush_text file;
-    enum hush_status status = hush_sealed_passphrase(op, &source, &passphrase, &stamp);
+    enum hush_status status;
 
-    if (status != HUSH_OK)
-        return status;
     hush_text_init(&file, CREATE_KEY_JWE_MAX);
-    if (stamp.size < SEALED_PASSPHRASE_MIN)
-        status = hush_fail(op, HUSH_CONFIG,
-                           "the passphrase in '%s' has less than %d bytes: whoever has the store "
-                           "can try them all (`openssl rand -base64 24` makes a good one)",
-                           passphrase_file, SEALED_PASSPHRASE_MIN);
-    else
-        status = create_wrap(op, keys, passphrase, &file);
+    status = create_wrap(op, keys, passphrase, &file);
     if (status == HUSH_OK)
         status = hush_sealed_write(op, store->dir_fd, SEALED_TEMPORARY, &store->dir, file.bytes,
                                    file.size);
     if (status == HUSH_OK)
         status = hush_sealed_rename(op, store->dir_fd, SEALED_TEMPORARY, SEALED_KEY_FILE);
     hush_text_done(&file);
-    hush_jwk_free(passphrase);
     return status;
 }
 
@@ -196,7 +183,7 @@ static enum hush_status create_dir(struct hush_op *op, const struct sealed_creat
     if (store->dir_fd < 0)
         return status;
     if (!create_is_empty(store->dir_fd))
-        return hush_fail(op, HUSH_CONFIG, "'%s' is there already, and not empty", path);
+        return hush_fail(op, HUSH_UNSUPPORTED, "'%s' is there already, and not empty", path);
     if (how->owner != (uid_t)-1 && fchown(store->dir_fd, how->owner, how->group) != 0)
         return create_fail(op, path);
     if (fchmod(store->dir_fd, 0700) != 0 || fstat(store->dir_fd, &store->dir) != 0)
@@ -228,8 +215,10 @@ static enum hush_status create_key_file(struct hush_op *op, const struct sealed_
     return status;
 }
 
+/* passphrase: NULL, or what the key is sealed with. */
 static enum hush_status create_key(struct hush_op *op, const struct sealed_create *how,
-                                   struct sealed_store *store)
+                                   struct sealed_store *store,
+                                   const struct hush_jwk_set *passphrase)
 {
     const struct sealed_source *source = &store->source;
     const char *path = source->key_file == NULL ? SEALED_KEY_DEFAULT : source->key_file;
@@ -240,20 +229,21 @@ static enum hush_status create_key(struct hush_op *op, const struct sealed_creat
     status = hush_jwk_generate(op, &store->keys);
     if (status != HUSH_OK)
         return status;
-    if (source->passphrase_file != NULL)
-        return hush_sealed_write_wrapped(store, op, store->keys, source->passphrase_file);
+    if (passphrase != NULL)
+        return hush_sealed_write_wrapped(store, op, store->keys, passphrase);
     return create_key_file(op, how, store, path);
 }
 
-/* Before anything is made. */
+/* Before anything is made. *passphrase is set if there is one. */
 static enum hush_status create_check_key(struct hush_op *op, const struct sealed_create *how,
-                                         const struct sealed_source *source)
+                                         const struct sealed_source *source,
+                                         struct hush_jwk_set **passphrase)
 {
     const char *path = source->key_file == NULL ? SEALED_KEY_DEFAULT : source->key_file;
 
     if (source->passphrase_file != NULL)
         return how->use_key ? hush_fail(op, HUSH_CONFIG, "a passphrase makes its own key")
-                            : HUSH_OK;
+                            : hush_sealed_passphrase(op, source, SEALED_PASSPHRASE_MIN, passphrase);
     if (path[0] != '/')
         return hush_fail(op, HUSH_CONFIG,
                          "the key's file is the name of a credential: a key is made by its whole "
@@ -261,8 +251,8 @@ static enum hush_status create_check_key(struct hush_op *op, const struct sealed
     if (strlen(path) >= PATH_MAX)
         return hush_fail(op, HUSH_CONFIG, "the path of the key is too long");
     if (!how->use_key && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return hush_fail(op, HUSH_CONFIG, "there is a key '%s' already (--existing-key uses it)",
-                         path);
+        return hush_fail(op, HUSH_UNSUPPORTED,
+                         "there is a key '%s' already (--existing-key uses it)", path);
     return HUSH_OK;
 }
 
@@ -284,19 +274,21 @@ enum hush_status hush_sealed_create(struct hush_op *op, const struct sealed_sour
                                     const struct sealed_create *how)
 {
     struct sealed_store *store = calloc(1, sizeof(*store));
+    struct hush_jwk_set *passphrase = NULL;
     enum hush_status status;
 
     if (store == NULL)
         return hush_fail(op, HUSH_NO_MEMORY, "no memory for a store");
     store->source = *source;
     store->dir_fd = store->lock_fd = -1;
-    status = create_check_key(op, how, source);
+    status = create_check_key(op, how, source, &passphrase);
     if (status == HUSH_OK)
         status = create_dir(op, how, store);
     if (status == HUSH_OK)
-        status = create_key(op, how, store);
+        status = create_key(op, how, store, passphrase);
     if (status == HUSH_OK)
         status = create_index(op, store, how->keep);
+    hush_jwk_free(passphrase);
     hush_sealed_store_close(store);
     return status;
 }

@@ -100,20 +100,50 @@ static enum hush_status keys_read(struct hush_op *op, const struct sealed_source
     return keys_read_fd(op, fd, path, out);
 }
 
-enum hush_status hush_sealed_passphrase(struct hush_op *op, const struct sealed_source *source,
+static enum hush_status keys_read_passphrase(struct hush_op *op, const struct sealed_source *source,
+                                             struct keys_text *out)
+{
+    const enum hush_status status = keys_read(op, source, source->passphrase_file, out);
+
+    if (status == HUSH_OK && out->bytes[out->size - 1] == '\n')
+        out->size--;
+    return status;
+}
+
+/* The passphrase as a key. */
+static enum hush_status keys_passphrase(struct hush_op *op, const struct sealed_source *source,
                                         struct hush_jwk_set **out, struct sealed_stamp *stamp)
 {
     struct keys_text text = {0};
-    enum hush_status status = keys_read(op, source, source->passphrase_file, &text);
+    enum hush_status status = keys_read_passphrase(op, source, &text);
 
-    if (text.bytes == NULL)
+    if (status != HUSH_OK)
         return status;
-    if (text.bytes[text.size - 1] == '\n')
-        text.size--;
     status = hush_jwk_from_passphrase(op, text.bytes, text.size, out);
     *stamp = text.stamp;
     keys_text_done(&text);
     return status;
+}
+
+enum hush_status hush_sealed_passphrase(struct hush_op *op, const struct sealed_source *source,
+                                        size_t least, struct hush_jwk_set **out)
+{
+    struct keys_text text = {0};
+    char why[HUSH_DETAIL_MAX];
+    enum hush_status status = keys_read_passphrase(op, source, &text);
+
+    if (status == HUSH_OK && text.size < least)
+        status = hush_fail(op, HUSH_CONFIG,
+                           "the passphrase in '%s' has less than %zu bytes: whoever has the store "
+                           "can try them all (`openssl rand -base64 24` makes a good one)",
+                           source->passphrase_file, least);
+    if (status == HUSH_OK)
+        status = hush_jwk_from_passphrase(op, text.bytes, text.size, out);
+    keys_text_done(&text);
+    if (status != HUSH_AUTH)
+        return status;
+    memcpy(why, op->detail, sizeof(why)); /* no store refused it */
+    return hush_fail(op, HUSH_CONFIG, "%s", why);
 }
 
 /* -- Loading ----------------------------------------------------------------------------------- */
@@ -158,7 +188,7 @@ static enum hush_status keys_load_sealed(struct hush_op *op, const struct sealed
         status = hush_fail(op, HUSH_AUTH, "store '%s' has no %s: it was not made with a passphrase",
                            source->store, SEALED_KEY_FILE);
     if (status == HUSH_OK)
-        status = hush_sealed_passphrase(op, source, &passphrase, stamp);
+        status = keys_passphrase(op, source, &passphrase, stamp);
     if (status == HUSH_OK)
         status = keys_open_sealed(op, &file, passphrase, out);
     hush_jwk_free(passphrase);

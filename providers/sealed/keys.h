@@ -42,9 +42,12 @@ __attribute__((warn_unused_result)) enum hush_status hush_sealed_keys_get(struct
                                                                           struct hush_jwk_set **out,
                                                                           unsigned *serial);
 
-/* The passphrase as a key. */
+enum { SEALED_PASSPHRASE_MIN = 16 };
+
+/* source's passphrase as a key, to seal something with. HUSH_CONFIG, whatever is wrong with its
+ * file; one of less than least bytes, too. */
 __attribute__((warn_unused_result)) enum hush_status
-hush_sealed_passphrase(struct hush_op *op, const struct sealed_source *source,
-                       struct hush_jwk_set **out, struct sealed_stamp *stamp);
+hush_sealed_passphrase(struct hush_op *op, const struct sealed_source *source, size_t least,
+                       struct hush_jwk_set **out);
 
 #endif

@@ -140,15 +140,15 @@ static enum hush_status load_open_file(struct hush_op *op, int dir_fd, const cha
                                        uint64_t number, char path[SEALED_PATH_MAX],
                                        struct sealed_file *file)
 {
-    enum hush_status status;
+    /* Where there is no file of its name, its writer died, or is about to rename it; or did so
+     * while we looked. */
+    static const bool pending[] = {false, true, false};
+    enum hush_status status = HUSH_NOT_FOUND;
 
-    hush_sealed_version_path(name, number, false, path);
-    status = hush_sealed_read(op, dir_fd, path, load_file_max(op), file);
-    if (status != HUSH_NOT_FOUND)
-        return status;
-    /* Its writer died, or is about to rename it. */
-    hush_sealed_version_path(name, number, true, path);
-    status = hush_sealed_read(op, dir_fd, path, load_file_max(op), file);
+    for (size_t i = 0; status == HUSH_NOT_FOUND && i < sizeof(pending) / sizeof(pending[0]); i++) {
+        hush_sealed_version_path(name, number, pending[i], path);
+        status = hush_sealed_read(op, dir_fd, path, load_file_max(op), file);
+    }
     hush_sealed_version_path(name, number, false, path);
     if (status == HUSH_NOT_FOUND)
         return hush_fail(op, HUSH_PROTOCOL, "gone from the store");

@@ -9,14 +9,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* What of a message fits beside the way out. */
+enum { REKEY_WHY_MAX = 80, REKEY_SHOWN_MAX = 48 };
 
 struct rekey {
     struct sealed_store *store;
     struct hush_op *op;
     const struct sealed_rekey *how;
+    struct hush_jwk_set *old, *new; /* passphrases, of a store with one */
     size_t done, all;
 };
 
@@ -46,6 +52,24 @@ static enum hush_status rekey_each(struct rekey *rekey, rekey_fn *fn)
     return status;
 }
 
+/* Say what to do about a file that does not open; the reason is in op already. */
+static enum hush_status rekey_way_out(const struct rekey *rekey, enum hush_status status,
+                                      const char *name, const struct sealed_version *version)
+{
+    const struct sealed_secret *secret = hush_sealed_index_find(rekey->store->index, name);
+    const char *shown = strlen(name) <= REKEY_SHOWN_MAX ? name : "NAME";
+    const char *first = "";
+    char why[HUSH_DETAIL_MAX];
+
+    memcpy(why, rekey->op->detail, sizeof(why));
+    if (secret != NULL && version->number == secret->current) /* which `rm` does not remove */
+        first = "put a new value and then ";
+    return hush_fail(rekey->op, status,
+                     "%.*s: take it from a backup, or %sremove it: hushfs store rm '%s#%" PRIu64
+                     "' (nothing was changed)",
+                     REKEY_WHY_MAX, why, first, shown, version->number);
+}
+
 static enum hush_status rekey_check(struct rekey *rekey, const char *name,
                                     const struct sealed_version *version)
 {
@@ -56,7 +80,9 @@ static enum hush_status rekey_check(struct rekey *rekey, const char *name,
 
     hush_secret_unref(value);
     rekey->all++;
-    return status;
+    return status == HUSH_PROTOCOL || status == HUSH_TOO_LARGE
+               ? rekey_way_out(rekey, status, name, version)
+               : status;
 }
 
 /* Replace one file, under whichever of its two names it is there. */
@@ -100,16 +126,33 @@ static enum hush_status rekey_version(struct rekey *rekey, const char *name,
     return status;
 }
 
-/* Put keys where the store's key is. */
+/* Before anything is written, so that a refusal changes nothing. The old one may be short: this is
+ * how to get rid of it. */
+static enum hush_status rekey_passphrases(struct rekey *rekey)
+{
+    struct sealed_source source = rekey->store->source;
+    enum hush_status status;
+
+    if (source.passphrase_file == NULL)
+        return HUSH_OK;
+    status = hush_sealed_passphrase(rekey->op, &source, 0, &rekey->old);
+    if (rekey->how->passphrase_file != NULL)
+        source.passphrase_file = rekey->how->passphrase_file;
+    return status != HUSH_OK
+               ? status
+               : hush_sealed_passphrase(rekey->op, &source, SEALED_PASSPHRASE_MIN, &rekey->new);
+}
+
+/* Put keys where the store's key is, sealed with passphrase if the store has one. */
 static enum hush_status rekey_write_key(const struct rekey *rekey, const struct hush_jwk_set *keys,
-                                        const char *passphrase_file)
+                                        const struct hush_jwk_set *passphrase)
 {
     const struct sealed_source *source = &rekey->store->source;
     const char *path = source->key_file == NULL ? SEALED_KEY_DEFAULT : source->key_file;
     struct stat st;
 
-    if (source->passphrase_file != NULL)
-        return hush_sealed_write_wrapped(rekey->store, rekey->op, keys, passphrase_file);
+    if (passphrase != NULL)
+        return hush_sealed_write_wrapped(rekey->store, rekey->op, keys, passphrase);
     if (path[0] != '/')
         return hush_fail(rekey->op, HUSH_CONFIG,
                          "the key is a credential, which only systemd replaces: copy it to a file, "
@@ -128,7 +171,7 @@ static enum hush_status rekey_begin(struct rekey *rekey)
     if (status == HUSH_OK)
         status = hush_jwk_join(rekey->op, new_key, rekey->store->keys, &both);
     if (status == HUSH_OK)
-        status = rekey_write_key(rekey, both, rekey->store->source.passphrase_file);
+        status = rekey_write_key(rekey, both, rekey->old);
     hush_jwk_free(new_key);
     if (status != HUSH_OK) {
         hush_jwk_free(both);
@@ -141,7 +184,6 @@ static enum hush_status rekey_begin(struct rekey *rekey)
 
 static enum hush_status rekey_end(const struct rekey *rekey)
 {
-    const char *passphrase_file = rekey->how->passphrase_file;
     struct hush_jwk_set *only = NULL;
     bool replaced;
     enum hush_status status = hush_sealed_write_index(rekey->store, rekey->op, true, &replaced);
@@ -149,9 +191,7 @@ static enum hush_status rekey_end(const struct rekey *rekey)
     if (status == HUSH_OK)
         status = hush_jwk_join(rekey->op, rekey->store->keys, NULL, &only);
     if (status == HUSH_OK)
-        status = rekey_write_key(rekey, only,
-                                 passphrase_file == NULL ? rekey->store->source.passphrase_file
-                                                         : passphrase_file);
+        status = rekey_write_key(rekey, only, rekey->new);
     hush_jwk_free(only);
     return status;
 }
@@ -161,14 +201,18 @@ enum hush_status hush_sealed_rekey(struct sealed_store *store, struct hush_op *o
 {
     struct rekey rekey = {.store = store, .op = op, .how = how};
     const bool set = hush_jwk_count(store->keys) > 1;
-    enum hush_status status = rekey_each(&rekey, rekey_check);
+    enum hush_status status = rekey_passphrases(&rekey);
 
+    if (status == HUSH_OK)
+        status = rekey_each(&rekey, rekey_check);
     if (status == HUSH_OK && !set)
         status = rekey_begin(&rekey);
     if (status == HUSH_OK)
         status = rekey_each(&rekey, rekey_version);
     if (status == HUSH_OK)
         status = rekey_end(&rekey);
+    hush_jwk_free(rekey.old);
+    hush_jwk_free(rekey.new);
     if (status == HUSH_OK)
         *resumed = set;
     return status;

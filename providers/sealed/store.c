@@ -320,9 +320,10 @@ static enum hush_status store_stage(struct sealed_store *store, struct hush_op *
     const struct sealed_version *added = NULL;
 
     if (fault != NULL)
-        return hush_fail(op, HUSH_CONFIG, "'%.100s' cannot be a secret's name: %s", name, fault);
+        return hush_fail(op, HUSH_UNSUPPORTED, "'%.100s' cannot be a secret's name: %s", name,
+                         fault);
     if (store_is_staged(store, name))
-        return hush_fail(op, HUSH_CONFIG, "'%s' comes twice", name);
+        return hush_fail(op, HUSH_UNSUPPORTED, "'%s' comes twice", name);
     if (secret != NULL) {
         const enum hush_status status = hush_sealed_check_newer(
             op, &(struct sealed_access){store->dir_fd, store->keys}, secret);
@@ -442,8 +443,10 @@ enum hush_status hush_sealed_store_drop(struct sealed_store *store, struct hush_
     if (secret == NULL || hush_sealed_find_version(secret, number) == NULL)
         return hush_fail(op, HUSH_NOT_FOUND, "'%s' has no version %" PRIu64, name, number);
     if (!hush_sealed_index_drop(secret, number))
-        return hush_fail(op, HUSH_CONFIG,
-                         "version %" PRIu64 " of '%s' is the current one: remove the secret first",
+        return hush_fail(op, HUSH_UNSUPPORTED,
+                         "version %" PRIu64
+                         " of '%s' is the current one: put a new value first, or "
+                         "remove the secret",
                          number, name);
     status = hush_sealed_write_index(store, op, false, &replaced);
     if (status == HUSH_OK)

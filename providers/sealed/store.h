@@ -96,8 +96,8 @@ struct sealed_rekey {
  *   3. the key file becomes the new key alone
  *
  * Each step is one rename, so whenever it is interrupted, the key file opens every file; called
- * again it goes on (*resumed) with the same new key. Before the first step every file is opened:
- * one that is damaged ends it there.
+ * again it goes on (*resumed) with the same new key. Before the first step the passphrases are read
+ * and every file is opened: a passphrase that is refused, or a file that is damaged, ends it there.
  */
 __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_rekey(struct sealed_store *store, struct hush_op *op, const struct sealed_rekey *how,

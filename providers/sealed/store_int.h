@@ -45,12 +45,10 @@ void hush_sealed_prune(const struct sealed_store *store, const char *name);
 
 /* -- The key on the disk (create.c) ------------------------------------------------------------ */
 
-enum { SEALED_PASSPHRASE_MIN = 16 };
-
-/* keys in .key.jwe, for the passphrase in passphrase_file, which must be a long one. */
+/* keys in .key.jwe, sealed with passphrase. */
 __attribute__((warn_unused_result)) enum hush_status
 hush_sealed_write_wrapped(const struct sealed_store *store, struct hush_op *op,
-                          const struct hush_jwk_set *keys, const char *passphrase_file);
+                          const struct hush_jwk_set *keys, const struct hush_jwk_set *passphrase);
 
 /*
  * keys in the file path, with mode 0400. like: the file that is replaced, whose owner and mode

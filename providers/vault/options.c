@@ -19,8 +19,8 @@ static const char *const vault_kv_names[] = {"auto", "v1", "v2", NULL};
 
 /* As of a bool, but it can be unset, which the environment may fill: after that, "no" is even. */
 enum { VERIFY_DEFAULT };
-static const char *const vault_verify_names[] = {"default", "yes", "no",  "true",
-                                                 "false",   "on",  "off", NULL};
+static const char *const vault_verify_names[] = {"default", "yes", "no", "true", "false",
+                                                 "on",      "off", "1",  "0",    NULL};
 
 /* clang-format off */
 #define VAULT_OPTION(member, kind, fallback, help) \

@@ -12,11 +12,25 @@ static enum hush_status vault_check(struct hush_provider *self, struct hush_op *
     return vault_options_check(HUSH_PROVIDER(struct vault, self), op);
 }
 
+/* What a wrapping token holds is given out once: it must not go with this process. */
+static enum hush_status vault_check_wrapping(const struct vault *v, struct hush_op *op)
+{
+    if (v->auth_method != VAULT_AUTH_APPROLE || !v->approle_response_wrapping ||
+        v->base.stash != NULL)
+        return HUSH_OK;
+    return hush_fail(op, HUSH_UNSUPPORTED,
+                     "with approle_response_wrapping the login would use up the wrapping token of "
+                     "%s, and be lost with this process: read it through the mount",
+                     v->approle_secret_id_file);
+}
+
 static enum hush_status vault_open(struct hush_provider *self, struct hush_op *op)
 {
     struct vault *v = HUSH_PROVIDER(struct vault, self);
     enum hush_status status = vault_options_settle(v, op);
 
+    if (status == HUSH_OK)
+        status = vault_check_wrapping(v, op);
     if (status != HUSH_OK)
         return status;
     self->flags = vault_engine(v)->flags;

@@ -147,6 +147,24 @@ def test_errors_as_json(tmp_path):
     assert "'ttl'" in answer["errors"][0]["text"]
 
 
+def test_a_wrong_command_line_as_json(tmp_path):
+    """What is printed is JSON, whatever is wrong."""
+    file = write(tmp_path / "c", GOOD)
+    for arguments, status, where, word in (
+        (["-o", "foo=1"], USAGE, "-o foo", "no such option"),
+        (["-o", "rw"], USAGE, "-o rw", "read-only"),
+        ([tmp_path / "none/m"], FAILED, f"{tmp_path}/none/m", "No such file"),
+    ):
+        result = run("check", "-c", file, "--json", *arguments)
+        answer = json.loads(result.out)
+        assert (result.status, result.err, answer["good"]) == (status, "", False), result
+        assert [(e["file"], e["line"]) for e in answer["errors"]] == [(where, 0)]
+        assert word in answer["errors"][0]["text"]
+        told = run("check", "-c", file, *arguments)
+        assert (told.status, told.out) == (status, b"")
+        assert told.err == f"hushfs: {where}: {answer['errors'][0]['text']}\n"
+
+
 # -- Files ----------------------------------------------------------------------------------------------
 
 

@@ -14,23 +14,33 @@ from cli import BIN, CONFIG, DONE, FAILED, NOT_FOUND, USAGE, run, write
 COMMANDS = ["mount", "umount", "check", "get", "status", "refresh", "reload", "providers"]
 
 
-def test_version():
-    result = run("--version")
-    assert result.status == DONE
+@pytest.mark.parametrize("word", ["--version", "version"])
+def test_version(word):
+    result = run(word)
+    assert (result.status, result.err) == (DONE, "")
     assert result.out.startswith(b"hushfs ")
+    assert run(word, "x").status == USAGE
 
 
-def test_help():
-    result = run("--help")
+@pytest.mark.parametrize("word", ["--help", "-h", "help"])
+def test_help(word):
+    result = run(word)
     assert (result.status, result.err) == (DONE, "")
     assert all(f"\n  {command} ".encode() in result.out for command in COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_each(command):
-    result = run(command, "--help")
-    assert (result.status, result.err) == (DONE, "")
-    assert result.out.startswith(f"usage: hushfs {command} ".encode())
+    for arguments in [command, "--help"], ["help", command], ["--help", command]:
+        result = run(*arguments)
+        assert (result.status, result.err) == (DONE, "")
+        assert result.out.startswith(f"usage: hushfs {command} ".encode())
+
+
+def test_help_of_a_store_command():
+    assert run("help", "store").out == run("store", "--help").out != b""
+    assert run("help", "store", "put").out == run("store", "put", "--help").out != b""
+    assert run("help", "nothing").status == run("help", "store", "nothing").status == USAGE
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,21 @@ def test_refuses(config, what):
     assert "hunter2" not in result.err  # never a value
 
 
+def test_a_version_that_is_not_there(tmp_path):
+    """As `hushfs store get` says it: which are kept, and not that there is no such literal name."""
+    where = ["--store", tmp_path / "store", "--key-file", tmp_path / "key"]
+    assert run("store", "init", *where).status == DONE
+    assert run("store", "put", *where, "--generate", "db/pw").status == DONE
+    text = f"[provider/s]\ntype = sealed\nstore = {tmp_path}/store\nkey_file = {tmp_path}/key\n"
+    config = write(tmp_path / "c", f"[mount]\npath = {tmp_path}/m\n{text}")
+    said = "'db/pw' has no version 7: kept are 1 to 1"
+    for what, word in ("s/db/pw#7", said), ("s/none", "'none'"), ("s/none#1", "'none'"), ("s/db/pw#x", "'x' is no version of 'db/pw'"):
+        result = run("get", "-c", config, what)
+        assert result.status == NOT_FOUND and word in result.err, result
+    assert run("store", "put", *where, "--generate=8", "db/pw#7").status == DONE
+    assert len(run("get", "-c", config, "s/db/pw#7").out) == 8, "the literal name wins"
+
+
 def test_types_without_a_configuration(config):
     if os.path.exists("/etc/hushfs/hushfs.conf"):
         pytest.skip("there is a configuration")
@@ -153,6 +168,27 @@ def test_paths_below_the_mount_point(config):
 def test_missing_configuration(config):
     result = get(f"{config}.none", "{vault://env/token}")
     assert (result.status, result.out) == (CONFIG, b"")
+
+
+@pytest.mark.parametrize("kib, size", [(8192, 1 << 20), (1024, 400_000), (64, 10_000), (4, None)])
+def test_little_locked_memory(config, kib, size):
+    """None: it is too little for anything."""
+    large = (1 << 20) - 100
+    write(config.parent / "files" / "much", "x" * (size or 1))
+    write(config.parent / "files" / "large", "x" * large)
+    limited = [f"--memlock={kib * 1024}", "setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", BIN / "hushfs"]
+
+    def get(what):
+        return run(*limited, "get", "-c", config, what, program="prlimit")
+
+    result = get("files/much")
+    if size is None:
+        assert result.status == FAILED and "RLIMIT_MEMLOCK is 4 KiB" in result.err, result
+        return
+    assert (result.status, result.out) == (DONE, b"x" * size), result
+    result = get("files/large")
+    assert result.out == (b"x" * large if kib == 8192 else b"")
+    assert (result.status == DONE) == (kib == 8192) and ("RLIMIT_MEMLOCK" in result.err) == (kib != 8192), result
 
 
 def test_full_disk(config):

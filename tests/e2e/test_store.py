@@ -9,13 +9,17 @@ import os
 import pathlib
 import pty
 import random
+import re
+import shlex
 import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import harness
 import pytest
@@ -29,8 +33,9 @@ PASSPHRASE = b"words-that-nobody-would-guess\n"  # without blanks: the prompt of
 class Store:
     """A store and its key below one directory."""
 
-    def __init__(self, base, init=True, passphrase=False):
-        self.base, self.path, self.key = base, base / "store", base / "key"
+    def __init__(self, base, init=True, passphrase=False, user=()):
+        """user: what runs the command as somebody else."""
+        self.base, self.path, self.key, self.user = base, base / "store", base / "key", user
         self.where = ["--store", self.path, "--key-file", self.key]
         if passphrase:
             self.passphrase = base / "passphrase"
@@ -42,7 +47,7 @@ class Store:
 
     def run(self, command, *arguments, value=None, wrapper=(), seconds=60):
         """A CompletedProcess with bytes."""
-        line = [*wrapper, HUSHFS, "store", command, *self.where, *arguments]
+        line = [*wrapper, *self.user, HUSHFS, "store", command, *self.where, *arguments]
         environ = dict(os.environ)
         if wrapper:  # the leak sanitizer does not work under strace
             environ["ASAN_OPTIONS"] = environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
@@ -57,7 +62,7 @@ class Store:
         return done.stdout
 
     def put(self, name, value):
-        return self("put", name, value=value)
+        return self("put", name, *([] if value else ["--allow-empty"]), value=value)
 
     def get(self, name):
         return self("get", name)
@@ -117,6 +122,22 @@ def jose(*arguments, data=None):
     return subprocess.run(["jose", *map(os.fspath, arguments)], input=data, capture_output=True, timeout=60)
 
 
+def typed_jose(passphrase, *arguments):
+    """jose, and what it asks for at its terminal."""
+    harness.require("jose")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp("jose", ["jose", *map(os.fspath, arguments)])
+    for prompt in [b"assword"] * (2 if "enc" in arguments else 1):
+        seen = b""
+        while prompt not in seen:
+            seen += os.read(terminal, 1000)
+        time.sleep(0.2)
+        os.write(terminal, passphrase)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, seen
+    os.close(terminal)
+
+
 # -- The command --------------------------------------------------------------------------------------
 
 
@@ -160,6 +181,24 @@ def test_a_newline_is_kept_unless(store):
     store.fails(4, "put", "file", "--file", store.base / "absent", word="absent")
 
 
+def test_an_empty_value_is_refused_unless(store):
+    """`false | hushfs store put x`."""
+    store.put("x", b"good")
+    empty, newline = store.base / "empty", store.base / "newline"
+    empty.write_bytes(b"")
+    newline.write_bytes(b"\n")
+    before = all_bytes(store)
+    for arguments in [], ["--file", empty], ["--file", "-"], ["--strip", "--file", newline]:
+        store.fails(1, "put", "x", *arguments, value=b"", word="--allow-empty")
+    store.fails(1, "put", "x", "--strip", value=b"\n", word="standard input: the value is empty")
+    store.fails(1, "put", "new", value=b"", word="empty")
+    assert all_bytes(store) == before and store.names() == ["x"]
+    for arguments in [], ["--file", empty], ["--strip", "--file", newline]:
+        store("put", "x", "--allow-empty", *arguments, value=b"")
+        assert store.get("x") == b""
+    assert store.put("x", b"\n") == b"x#5\n"
+
+
 def test_a_value_is_not_taken_from_the_command_line(store):
     assert "everybody sees it" in store.fails(2, "put", "name", "hunter2")
     assert "hunter2" not in store.fails(2, "put", "name", "hunter2")
@@ -179,6 +218,17 @@ def test_generated_values(store):
         assert text in done.stdout.decode()
     store.fails(2, "put", "name", "--generate=0")
     store.fails(2, "put", "name", "--generate=dsa")
+    before = store.names()
+    for kind in "dsa", "RSA", "ed25519":
+        assert f"no {kind}" in store.fails(2, "put", "--generate", kind, word="LENGTH, uuid, rsa or ec")
+        store.fails(2, "put", "--generate", kind, "name", word=f"no {kind}")
+        store.fails(2, "put", "name", "--generate", kind, word=f"no {kind}")
+    store.fails(2, "put", "--generate", "other", "name", word="LENGTH, uuid, rsa or ec")
+    store.fails(2, "put", "--generate", "uuid", word="argument is missing")
+    assert store.names() == before
+    store("put", "--generate=32", "dsa")
+    store("put", "rsa", "--generate")
+    assert len(store.get("dsa")) == len(store.get("rsa")) == 32
 
 
 def test_a_prompt_without_echo(store):
@@ -205,6 +255,8 @@ def test_a_prompt_without_echo(store):
     assert store.get("typed") == b"hunter2"
     status, seen = typed(b"hunter2\n", b"hunter3\n")
     assert status == 1 and b"different" in seen and b"hunter" not in seen
+    status, seen = typed(b"\n", b"\n")
+    assert status == 1 and b"empty" in seen
     status, seen = typed(b"\x03")
     assert status == -signal.SIGINT
     assert store.get("typed") == b"hunter2"
@@ -234,7 +286,7 @@ def test_rm_keeps_a_tombstone_until_purged(full):
     assert not (full.path / "a").exists()
     assert full("ls", "-a").decode().split() == ["b/c", "empty", "x"]
     assert full.put("a", b"five") == b"a#5\n", "a number came again"
-    full.fails(3, "rm", "a#5", word="current")
+    full.fails(1, "rm", "a#5", word="current")
     full.put("a", b"six")
     full("rm", "a#5")
     full.fails(4, "get", "a#5")
@@ -260,8 +312,8 @@ def test_init_makes_private_things_and_overwrites_nothing(store):
     for path in store.path.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) in (0o600, 0o700), path
     key = store.key.read_bytes()
-    store.fails(3, "init", word=str(store.key))
-    store.fails(3, "init", "--existing-key", word="not empty")
+    store.fails(1, "init", word=str(store.key))
+    store.fails(1, "init", "--existing-key", word="not empty")
     assert store.key.read_bytes() == key and store.get("a") == b"x"
     shutil.rmtree(store.path)
     store("init", "--existing-key")
@@ -280,6 +332,81 @@ def test_a_store_for_another_user(tmp_path):
     for path in [store.key, *store.path.rglob("*")]:
         assert path.stat().st_uid == harness.DAEMON, path
     assert stat.S_IMODE(store.key.stat().st_mode) == 0o400
+
+
+KIB, MIB = 1 << 10, 1 << 20
+
+# RLIMIT_MEMLOCK as in Debian 12, a small one, that of old systems: the largest value, and the largest
+# file for import, that fit and that do not.
+LOCKED = {
+    8 * MIB: ((MIB, MIB + 1), (3 * MIB, 4 * MIB - 100)),
+    MIB: ((900_000, 1_000_000), (400_000, 700_000)),
+    64 * KIB: ((36_000, 40_000), (18_000, 30_000)),
+}
+
+
+@pytest.fixture
+def ordinary():
+    """A store of a user who may lock only so much."""
+    if os.geteuid() != 0:
+        harness.missing("root")
+    with tempfile.TemporaryDirectory() as base:
+        os.chown(base, harness.WWW, harness.WWW)
+
+        def make(limit):
+            user = ["prlimit", f"--memlock={limit}", "setpriv", "--reuid", str(harness.WWW), "--clear-groups"]
+            return Store(pathlib.Path(base), init=False, user=user)
+
+        yield make
+
+
+@pytest.mark.parametrize("limit", LOCKED, ids=lambda limit: f"{limit // KIB} KiB")
+def test_a_store_needs_no_root(ordinary, limit):
+    (value, large_value), (size, large_size) = LOCKED[limit]
+    store = ordinary(limit)
+    store("init")
+    assert store.put("a", b"x") == b"a#1\n" and store.get("a") == b"x"
+    big = os.urandom(value)
+    store.put("big", big)
+    assert store.get("big") == big
+    source = store.base / "some.json"
+
+    def write(total):
+        source.write_text(json.dumps({f"f{i}": "v" * (total // 20 - 20) for i in range(20)}))
+
+    write(size)
+    assert store("import", source) == b"20 secrets: 20 new or changed\n"
+    assert store("import", source) == b"20 secrets: 0 new or changed\n"
+    assert store.get("f19") == b"v" * (size // 20 - 20)
+    store("rekey")
+    assert store.get("big") == big and len(store.names()) == 22
+    before = all_bytes(store)
+    said = store.fails(1, "put", "larger", value=bytes(large_value), word="more than")
+    assert ("RLIMIT_MEMLOCK" in said) == (limit < 8 * MIB)
+    write(large_size)
+    store.fails(1, "import", source, word="RLIMIT_MEMLOCK")
+    assert all_bytes(store) == before
+
+
+def test_too_little_for_what_is_there(ordinary):
+    """Made with more locked memory than there is now: said, and nothing is changed."""
+    ordinary(MIB)("init")
+    ordinary(MIB).put("big", bytes(100_000))
+    source = ordinary(MIB).base / "some.env"
+    source.write_text("big=small\n")
+    before = all_bytes(ordinary(MIB))
+    store = ordinary(64 * KIB)
+    for command in ["get", "big"], ["rekey"], ["import", source]:
+        store.fails(1, *command, word="RLIMIT_MEMLOCK")
+    assert all_bytes(store) == before
+    assert store.names() == ["big"]
+
+
+def test_next_to_no_locked_memory(ordinary):
+    for limit in 0, 32 * KIB:
+        said = ordinary(limit).fails(1, "init", word=f"RLIMIT_MEMLOCK is {limit // KIB} KiB, at least 36 KiB are needed")
+        assert "ulimit -l" in said
+    ordinary(36 * KIB)("init")
 
 
 def test_usage(store, tmp_path):
@@ -311,20 +438,23 @@ def test_import(store):
     assert store("import", source, "--prefix", "app") == b"2 secrets: 1 new or changed\n"
     assert store.get("app/user#1") == b"me" and store.get("app/user") == b"you"
     variables = store.base / "some.env"
-    variables.write_text("A=1\nexport B='two words'\n")
-    store("import", variables)
-    assert (store.get("A"), store.get("B")) == (b"1", b"two words")
+    variables.write_text("A=1\nexport B='two words'\nD=\n")
+    assert store("import", variables) == b"3 secrets: 3 new or changed; 1 empty\n"
+    assert (store.get("A"), store.get("B"), store.get("D")) == (b"1", b"two words", b"")
     data = store.base / "some.json"
     data.write_text('{"text": "t\\u00fc", "number": 1.50, "more": {"x": [1, 2]}}')
     store("import", data, "--prefix", "j")
     assert (store.get("j/text"), store.get("j/number"), store.get("j/more")) == ("tü".encode(), b"1.50", b'{"x":[1,2]}')
     before = store.names()
     variables.write_text("C=1\nno variable\n")
-    store.fails(3, "import", variables, word="line 2")
+    store.fails(1, "import", variables, word="line 2")
     variables.write_text("C=1\nC=2\n")
-    store.fails(3, "import", variables, word="twice")
+    store.fails(1, "import", variables, word="twice")
     data.write_text('{"bad//name": "x", "good": "y"}')
-    store.fails(3, "import", data, word="bad//name")
+    store.fails(1, "import", data, word="bad//name")
+    data.write_text('{"good": "x", oops}')
+    store.fails(1, "import", data, word="malformed JSON at line 1")
+    store.fails(2, "import", variables, "--prefix", "a//b", word="a//b")
     store.fails(2, "import", store.key, word=".json")
     assert store.names() == before, "half an import"
 
@@ -578,26 +708,161 @@ def test_a_new_passphrase(tmp_path):
     store = Store(tmp_path, passphrase=True)
     fill(store)
     new = tmp_path / "new"
-    new.write_bytes(b"short")
-    new.chmod(0o400)
-    store.fails(3, "rekey", "--new-passphrase-file", new, word="less than 16 bytes")
-    check_all(store)
     new.write_bytes(b"quite other words than before\n")
+    new.chmod(0o400)
     store("rekey", "--new-passphrase-file", new)
     store.fails(5, "get", "a", word="passphrase")
     os.rename(new, store.passphrase)
     check_all(store)
 
 
-def test_rekey_of_a_damaged_store_changes_nothing(full):
-    key = full.key.read_bytes()
-    (full.path / "a/1.jwe").write_bytes(b"x")
-    full.fails(1, "rekey", word="a/1.jwe")
-    assert full.key.read_bytes() == key
-    full("rm", "a#1")
-    full("rekey")
-    assert full.key.read_bytes() != key
+# What is in the file (None: it is a directory), its mode, a word of the message.
+REFUSED_PASSPHRASES = {
+    "short": (b"15 bytes, no 16\n", 0o400, "less than 16 bytes"),
+    "empty": (b"", 0o400, "0 bytes"),
+    "a newline": (b"\n", 0o400, "less than 16 bytes"),
+    "readable by others": (b"quite other words than before", 0o644, "chmod 0400"),
+    "binary": (b"quite other words \xff than before", 0o400, "UTF-8"),
+    "long": (b"x" * (1 << 20), 0o400, "1048576 bytes"),
+    "a directory": (None, 0o700, "not a regular file"),
+}
+
+
+def all_bytes(store):
+    """Every file of a store, and how it is."""
+    found = {}
+    for path in [store.path, *store.path.rglob("*")]:
+        st = path.lstat()
+        content = path.read_bytes() if path.is_file() else None
+        found[path] = (content, st.st_mode, st.st_uid, st.st_ino, st.st_mtime_ns if path.is_file() else 0)
+    return found
+
+
+@pytest.mark.parametrize("interrupted", [False, True], ids=["whole", "interrupted"])
+def test_a_passphrase_that_is_refused_changes_nothing(tmp_path, interrupted):
+    store = Store(tmp_path, passphrase=True)
+    fill(store)
+    if interrupted:
+        wrapper = [harness.require("strace"), "-f", "-o", "/dev/null", "-e", "inject=renameat:signal=KILL:when=2"]
+        assert store.run("rekey", wrapper=wrapper).returncode != 0
+    before = all_bytes(store)
+
+    def refused(new, word):
+        store.fails(3, "rekey", "--new-passphrase-file", new, word=word)
+        assert all_bytes(store) == before, word
+
+    for name, (content, mode, word) in REFUSED_PASSPHRASES.items():
+        new = tmp_path / name.replace(" ", "-")
+        new.mkdir() if content is None else new.write_bytes(content)
+        new.chmod(mode)
+        refused(new, word)
+    refused(tmp_path / "absent", "absent")
+    assert (b"interrupted" in store("rekey")) == interrupted
+    check_all(store)
+
+
+def test_a_short_passphrase_can_be_replaced(tmp_path):
+    """As something else than `init` may have given it to a store."""
+    store = Store(tmp_path, passphrase=True)
+    fill(store)
+    key = store.base / "key.jwk"
+    typed_jose(PASSPHRASE, "jwe", "dec", "-p", "-i", store.path / ".key.jwe", "-O", key)
+    short = b"15-bytes-no-16\n"
+    store.passphrase.chmod(0o600)
+    store.passphrase.write_bytes(short)
+    header = {"protected": {"alg": "PBES2-HS256+A128KW", "enc": "A256GCM", "cty": "jwk+json"}}
+    typed_jose(short, "jwe", "enc", "-p", "-i", json.dumps(header), "-I", key, "-o", store.path / ".key.jwe")
+    check_all(store)
+    before = all_bytes(store)
+    store.fails(3, "rekey", word="less than 16 bytes")
+    assert all_bytes(store) == before
+    new = tmp_path / "new"
+    new.write_bytes(PASSPHRASE)
+    new.chmod(0o400)
+    store("rekey", "--new-passphrase-file", new)
+    os.rename(new, store.passphrase)
+    check_all(store)
+
+
+def test_init_with_a_passphrase_that_is_refused_makes_nothing(tmp_path):
+    store = Store(tmp_path, init=False, passphrase=True)
+    store.passphrase.chmod(0o600)
+    store.passphrase.write_bytes(b"15 bytes, no 16\n")
+    store.fails(3, "init", word="less than 16 bytes")
+    store.passphrase.unlink()
+    store.fails(3, "init", word=str(store.passphrase))
+    store.fails(2, "init", "--existing-key", word="passphrase")
+    assert not store.path.exists()
+
+
+def way_out(said):
+    """The command that a message says."""
+    return shlex.split(re.search(r"hushfs store (rm '[^']*')", said)[1])
+
+
+DAMAGE = {
+    "bytes": lambda path, _: path.write_bytes(b"x"),
+    "gone": lambda path, _: path.unlink(),
+    "large": lambda path, _: path.write_bytes(bytes(3 << 20)),
+    "directory": lambda path, _: (path.unlink(), path.mkdir()),
+    "another": lambda path, store: path.write_bytes((store.path / "x/1.jwe").read_bytes()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_rekey_of_a_damaged_store_changes_nothing(full, damage):
+    """And says how to go on: for an old version, a current one, and one that was removed."""
+    full.put("current", b"v")
+    full.put("long/" + "n" * 200, b"old")
+    full.put("long/" + "n" * 200, b"new")
+    full.put("removed", b"v")
+    full("rm", "removed")
+    for name, number in ("a", 1), ("current", 1), ("removed", 2), ("long/" + "n" * 200, 1):
+        path = full.path / name / f"{number}.jwe"
+        DAMAGE[damage](path, full)
+        before = all_bytes(full)
+        said = full.fails(1, "rekey", word="nothing was changed")
+        assert all_bytes(full) == before
+        shown = name if len(name) < 100 else "NAME"
+        assert f"'{name}/{number}.jwe'"[:50] in said and "from a backup" in said, said
+        assert way_out(said) == ["rm", f"{shown}#{number}"], said
+        if "put a new value and then" in said:
+            full.put(name, b"another")
+        full("rm", f"{name}#{number}")
+        full("rekey")
     check_all(full, but=["a#1"])
+    assert full.get("current") == full.get("removed") == b"another" and full.get("removed#1") == b"v"
+
+
+def test_rekey_goes_on_with_a_file_from_a_backup(full):
+    path = full.path / "a/1.jwe"
+    good = path.read_bytes()
+    path.write_bytes(b"x")
+    full.fails(1, "rekey", word="a/1.jwe")
+    path.write_bytes(good)
+    full("rekey")
+    check_all(full)
+
+
+def test_a_reader_between_a_commit_and_its_end(full):
+    """The index names a version whose file gets its name just when a reader looks for it."""
+    strace = harness.require("strace")
+    wrapper = [strace, "-f", "-o", "/dev/null", "-e", "trace=renameat,renameat2", "-P", "a/.3.jwe",
+               "-e", "inject=renameat,renameat2:signal=KILL:when=1"]  # fmt: skip
+    assert full.run("put", "a", value=b"three", wrapper=wrapper).returncode != 0
+    pending, final = full.path / "a/.3.jwe", full.path / "a/3.jwe"
+    assert pending.exists() and not final.exists() and full.get("a") == b"three"
+    time.sleep(0.5)  # an index that was written just now is looked at twice in any case
+    log = full.base / "log"
+    wrapper = [strace, "-f", "-o", log, "-e", "trace=openat2", "-P", "a/.3.jwe",
+               "-e", "inject=openat2:delay_enter=3000000:when=1"]  # fmt: skip
+    with ThreadPoolExecutor() as pool:
+        reader = pool.submit(full.run, "get", "a", wrapper=wrapper)
+        time.sleep(1)
+        pending.rename(final)
+        done = reader.result()
+    assert "ENOENT" in log.read_text(), "it was not there in between"
+    assert (done.returncode, done.stdout) == (0, b"three"), done.stderr
 
 
 # -- The command jose -------------------------------------------------------------------------------------
@@ -643,16 +908,7 @@ def test_jose_and_a_passphrase(tmp_path):
     """RFC 7517: the key is an encrypted JWK."""
     store = Store(tmp_path, passphrase=True)
     store.put("a", b"value")
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execvp("jose", ["jose", "jwe", "dec", "-p", "-i", str(store.path / ".key.jwe"), "-O", str(store.key)])
-    seen = b""
-    while b"password" not in seen:
-        seen += os.read(terminal, 1000)
-    time.sleep(0.2)
-    os.write(terminal, PASSPHRASE)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    os.close(terminal)
+    typed_jose(PASSPHRASE, "jwe", "dec", "-p", "-i", store.path / ".key.jwe", "-O", store.key)
     assert jose("jwe", "dec", "-i", store.path / "a/1.jwe", "-k", store.key).stdout == b"value"
 
 

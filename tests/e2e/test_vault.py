@@ -243,24 +243,20 @@ def test_a_new_version_is_seen(bao, vault):
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_detection_without_rights_to_look(secrets, vault, version):
-    """sys/internal/ui/mounts refused: it works, or the message says which option to set."""
+    """sys/internal/ui/mounts refused: it works all the same."""
     secrets.policy("blind", {
         "kv1/*": "read,list", "kv2/data/*": "read", "kv2/metadata/*": "read,list",
         "sys/internal/ui/mounts/*": "deny",
     })  # fmt: skip
     m = vault(secrets, token=token_for(secrets, "blind"), options={"mount": f"kv{version}"})
-    m.expect_log("app|instance=v")
-    if m.outcome("app/user") == "ok":
-        assert m.text("app/user") == "alice"
-    else:
-        assert "kv" in m.why("app"), m.why("app")
+    assert m.text("app/user") == "alice"
 
 
 @pytest.mark.parametrize("mount_, kv_", [("kv1", "v2"), ("kv2", "v1")])
 def test_the_wrong_kind_is_explained(secrets, vault, mount_, kv_):
     m = vault(secrets, token=secrets.token, options={"mount": mount_, "kv": kv_})
     m.expect_log("app|instance=v")
-    assert m.outcome("app/user") in ("EIO", "ENOENT", "EACCES")
+    assert m.outcome("app/user") == "EIO"
     assert "kv" in m.why("app"), m.why("app")
 
 
@@ -281,7 +277,7 @@ def test_namespaces(bao, vault):
     m.start()
     assert m.text("app/a") == name
     assert read(m.path / "w/app/a").decode() == f"{name}/inner"
-    assert outcome(lambda: read(m.path / "x/app/a")) in ("ENOENT", "EACCES", "EIO")
+    assert outcome(lambda: read(m.path / "x/app/a")) == "ENOENT"
 
 
 def test_tls(bao_tls, vault):

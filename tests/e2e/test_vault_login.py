@@ -10,6 +10,7 @@ import types
 
 import harness
 import pytest
+from cli import DONE, FAILED, run
 from harness import QUICK, wait_for
 from vault_fixtures import Counter, sleep_until, token_for
 from vault_logins import METHODS, Approle
@@ -126,6 +127,22 @@ def test_a_wrapped_secret_id_is_unwrapped_once(bao, vault):
     login.revoke_tokens()
     wait_for(lambda: m.outcome("app/password") == "ok", 5, "a new login after a takeover")
     assert count(UNWRAP) == 1 and count.logins(login.path) == 3
+
+
+def test_get_does_not_use_up_a_wrapping_token(bao, vault):
+    login = Approle(bao)
+    m = vault(bao, start=False)
+    m.instance("v", **login.options(m, wrapping=True))
+    requests = {path: Counter(bao) for path in (UNWRAP, LOOKUP, f"auth/{login.path}/login")}
+    options = "auth_method=approle&approle_role_id=x&approle_secret_id_file=/etc/x&approle_response_wrapping=yes"
+    for what in "v/app/user", "{vault://v/app/user}", f"{{vault://vault/app/user?{options}}}":
+        result = run("get", "-c", m.config, what)
+        assert (result.status, result.out) == (FAILED, b""), result
+        assert "approle_response_wrapping" in result.err and "through the mount" in result.err
+    assert {path: count(path) for path, count in requests.items()} == dict.fromkeys(requests, 0)
+    assert run("check", "-c", m.config).status == DONE
+    m.start()
+    assert m.text("app/user") == "alice"
 
 
 def test_a_wrapping_token_of_something_else_is_not_unwrapped(bao, vault):

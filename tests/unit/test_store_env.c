@@ -83,7 +83,7 @@ static void errors_name_their_line(void **state)
     for (size_t i = 0; i < COUNT(texts); i++) {
         struct hush_value value = {0};
         struct hush_op op;
-        assert_int_equal(read_env(texts[i].text, &op, &value), HUSH_CONFIG);
+        assert_int_equal(read_env(texts[i].text, &op, &value), HUSH_PROTOCOL);
         assert_string_equal(op.detail, texts[i].error);
         assert_int_equal(hush_arena_usage(arena).blocks, 0);
     }

@@ -363,6 +363,7 @@ static void test_verify(void **state)
         {NULL, NULL, true},      {"yes", NULL, true},   {"no", NULL, false},   {"off", NULL, false},
         {"false", NULL, false},  {"on", NULL, true},    {NULL, "true", false}, {NULL, "0", true},
         {"yes", "true", true},   {"true", "1", true},   {"no", "0", false},    {"default", "1", false},
+        {"1", NULL, true},       {"0", NULL, false},
     };
     /* clang-format on */
     struct fixture *f = *state;

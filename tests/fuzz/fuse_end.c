@@ -8,6 +8,7 @@
 #include "job.h"
 #include "snapshot.h"
 #include "tree.h"
+#include "view.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -44,6 +45,23 @@ static void free_nodes(struct hush_fs *fs)
     }
 }
 
+static uint64_t a_view;
+
+static void note_view(struct hush_fs *fs, uint64_t ino)
+{
+    (void)fs;
+    a_view = ino;
+}
+
+/* Each is a lookup of a node: before those. */
+static void free_views(struct hush_fs *fs)
+{
+    while (fs->views != NULL) {
+        hush_view_walk(fs, note_view);
+        (void)hush_view_forget(fs, a_view, UINT64_MAX);
+    }
+}
+
 static void free_handles(struct hush_fs *fs)
 {
     struct hush_handle *h, *next;
@@ -70,6 +88,7 @@ static void free_instance(struct hush_instance *instance)
 
 void fs_free(struct hush_fs *fs)
 {
+    free_views(fs);
     free_items(fs);
     free_nodes(fs);
     free_handles(fs);

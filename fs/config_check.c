@@ -174,6 +174,17 @@ const char *hush_check_glob(const char *glob)
     }
 }
 
+/* That a name is a field only the backend knows, but for the one that every map has. */
+const char *hush_check_rule_key(const char *glob, const char *key)
+{
+    const char *last = strrchr(glob, '/');
+
+    if (last == NULL || strcmp(last, "/.json") != 0 || hush_config_is_access(key))
+        return NULL;
+    return "owner, group, mode and page_cache alone are a field's own: all else belongs to its "
+           "secret, which is fetched as one";
+}
+
 void hush_glob_rank(const char *glob, size_t *prefix, size_t *literals)
 {
     *prefix = strcspn(glob, "*?");

@@ -109,6 +109,10 @@ struct hush_config *hush_config_parse(const char *text, size_t size, const char 
 
 void hush_config_free(struct hush_config *config); /* NULL ok */
 
+/* What is no error but hardly meant, told as errors are: keys of a field that only its secret can
+ * have. */
+void hush_config_warn(const struct hush_config *config, hush_config_error_fn *warn, void *ctx);
+
 /* What is in force, as a configuration that reads back the same. False: write error (errno). */
 bool hush_config_write(const struct hush_config *config, FILE *out);
 

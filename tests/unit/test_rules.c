@@ -376,6 +376,55 @@ static void the_whole_of_a_secret(void **state)
     }
 }
 
+/* -- Keys that a field cannot have ------------------------------------------------------------- */
+
+#define MAP "[provider/s]\ntype = env\n[path/s/a]\nas = directory\n" /* four lines */
+
+static const struct {
+    const char *rules, *warning; /* in line 5; NULL: none */
+} warnings[] = {
+    {MAP "[path/s/a/k]\nmode = 0\npage_cache = no\nowner = 1\ngroup = 1\n", NULL},
+    {MAP "[path/s/a/k]\nttl = 1\n", "[path/s/a/k]: if it is a field of 's/a', 'ttl' does"},
+    {MAP "[path/s/a/k]\nmode = 0\nas = file\n", "[path/s/a/k]: if it is a field of 's/a', 'as'"},
+    {MAP "[path/s/a/k*]\nparam.x = 1\n", "[path/s/a/k*]: if it is a field of 's/a', 'param.'"},
+    {MAP "[path/s/b/k]\nttl = 1\n", NULL},
+    {MAP "[path/s/a/b/k]\nttl = 1\n", NULL},
+    {MAP "[path/**]\nttl = 1\n", NULL},
+    /* A group and a dir_mode a folder has, too; a mode only a secret. */
+    {"[provider/s]\ntype=env\nas=directory\n[path/s/a]\n[path/s/a/k]\nttl=1\n", NULL},
+    {"[provider/s]\ntype=env\nas=directory\n[path/s/a/k]\nttl=1\n[path/s/a]\ngroup=1\n", NULL},
+    {"[provider/s]\ntype=env\nas=directory\n\n[path/s/a/k]\nttl=1\n[path/s/a]\nmode=0\n",
+     "[path/s"},
+    {"[provider/s]\ntype=env\n\n\n[path/s/a/k]\nttl=1\n[path/s/a]\nmode=0\n", NULL}, /* a file */
+};
+
+static void warn(void *ctx, const char *file, unsigned line, const char *text)
+{
+    const char **expected = ctx;
+
+    assert_string_equal(file, "x");
+    assert_int_equal(line, 5);
+    assert_non_null(*expected);
+    if (strncmp(text, *expected, strlen(*expected)) != 0)
+        fail_msg("%s", text);
+    *expected = NULL;
+}
+
+static void warns_of_keys_that_a_field_cannot_have(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(warnings); i++) {
+        struct hush_config *config = parse(warnings[i].rules);
+        const char *expected = warnings[i].warning;
+        hush_config_warn(config, warn, &expected);
+        if (expected != NULL)
+            fail_msg("no warning: %s", warnings[i].rules);
+        hush_config_free(config);
+    }
+}
+
+/* -- Rules for what is in a secret, whatever that is ------------------------------------------- */
+
 enum { GLOB_SIZE = 12, TEXT_SIZE = 8 };
 
 static void random_text(uint64_t *seed, const char *letters, size_t most, char *out)
@@ -431,6 +480,7 @@ int main(void)
         cmocka_unit_test(endless_names),
         cmocka_unit_test(nobody_reads_the_whole_who_may_not_read_a_part),
         cmocka_unit_test(the_whole_of_a_secret),
+        cmocka_unit_test(warns_of_keys_that_a_field_cannot_have),
         cmocka_unit_test(knows_of_each_field_rule),
     };
 

@@ -2,6 +2,7 @@
 /* attr.c - see attr.h. Called by decide.c and ops.c. */
 #include "attr.h"
 
+#include "access.h"
 #include "core/clock.h"
 #include "dotfiles.h"
 #include "item.h"
@@ -29,7 +30,7 @@ static void attr_times(struct stat *st, time_t at)
 
 static void attr_snapshot(struct hush_fs *fs, const struct hush_node *node, struct stat *st)
 {
-    const struct hush_settings *settings = &node->snapshot->item->settings;
+    const struct hush_settings *settings = hush_access_of(node);
 
     attr_times(st, (time_t)node->snapshot->record->mtime_s);
     if (node->kind == HUSH_NODE_VERSION) {

@@ -87,11 +87,18 @@ static int emit(const struct hush_config *config, int fd)
     return HUSH_CMD_DONE;
 }
 
+static void text_warning(void *ctx, const char *file, unsigned line, const char *text)
+{
+    (void)ctx;
+    (void)fprintf(stderr, "%s:%u: warning: %s\n", file, line, text);
+}
+
 static int report_text(const struct hush_args *args, const char *file,
                        const struct hush_config *config)
 {
     if (args->emit_fd >= 0)
         return emit(config, args->emit_fd);
+    hush_config_warn(config, text_warning, NULL);
     if (args->dump)
         return hush_config_write(config, stdout) ? HUSH_CMD_DONE : HUSH_CMD_FAILED;
     (void)printf("%s: good: %zu provider%s, %zu path rule%s\n", file, config->instance_count,
@@ -130,6 +137,10 @@ static int check_json(const struct hush_args *args, const char *file)
         config = hush_config_load_over(file, keys.list, keys.count, json_error, &json);
         status = config == NULL ? HUSH_CMD_CONFIG : HUSH_CMD_DONE;
     }
+    hush_json_close(&json, ']');
+    hush_json_open(&json, "warnings", '[');
+    if (config != NULL)
+        hush_config_warn(config, json_error, &json);
     hush_json_close(&json, ']');
     hush_json_bool(&json, "good", config != NULL);
     if (config != NULL && args->dump)

@@ -109,6 +109,10 @@ struct hush_config *hush_config_parse(const char *text, size_t size, const char 
 
 void hush_config_free(struct hush_config *config); /* NULL ok */
 
+/* What is no error but hardly meant, told as errors are: keys of a field that only its secret can
+ * have. */
+void hush_config_warn(const struct hush_config *config, hush_config_error_fn *warn, void *ctx);
+
 /* What is in force, as a configuration that reads back the same. False: write error (errno). */
 bool hush_config_write(const struct hush_config *config, FILE *out);
 
@@ -119,19 +123,43 @@ const struct hush_instance_config *hush_config_instance(const struct hush_config
  * What holds for a path below the mount (INSTANCE/…, as shown, without the mount point): the
  * instance's settings, each key replaced by the most specific rule that gives it. More specific:
  * more literal characters before the first wildcard, then more literal characters, then later in
- * the files.
+ * the files. NAME#VERSION and NAME/.value are matched by rules for NAME, too; of a rule for NAME
+ * and one for just the longer name, the latter is the more specific.
  */
 void hush_config_settings(const struct hush_config *config,
                           const struct hush_instance_config *instance, const char *path,
                           struct hush_settings *out);
 
 /*
- * The same for a field of the secret at path: rules that match either the secret or the field
- * count, the most specific first.
+ * The same for a field of the secret at path, as it is shown: rules that match either the secret or
+ * the field count, the most specific first. True: one that matches the field alone says who may
+ * have it.
  */
-void hush_config_field_settings(const struct hush_config *config,
+bool hush_config_field_settings(const struct hush_config *config,
                                 const struct hush_instance_config *instance, const char *path,
                                 const char *field, struct hush_settings *out);
+
+/*
+ * The same for all of the secret at path in one file: name is ".json" or ".value" in its directory,
+ * NULL: the secret is the file. No more open than rules for just .json or .value of it say. Where
+ * it is a file though it is to be a directory, rules for whatever field leave it to root alone;
+ * where the fields are known, it is the caller's to restrict .json to what each with a rule of its
+ * own allows.
+ */
+void hush_config_whole_settings(const struct hush_config *config,
+                                const struct hush_instance_config *instance, const char *path,
+                                const char *name, struct hush_settings *out);
+
+/* Take from who may have whole all who may not have part, whoever they are; owner and group stay.
+ */
+void hush_settings_restrict(struct hush_settings *whole, const struct hush_settings *part);
+
+/* Is there a rule for who may have something in the secret at path, and not just for all of it? */
+bool hush_config_has_field_rules(const struct hush_config *config, const char *path);
+
+/* Is this a key of the settings that a field can have for itself? All others are its secret's,
+ * which is fetched as one. */
+bool hush_config_is_access(const char *key);
 
 /* param.X for a path: NULL-name terminated, borrowed from config, freed with free(); NULL: none. */
 struct hush_param *hush_config_params(const struct hush_config *config, const char *path);

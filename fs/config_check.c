@@ -174,6 +174,67 @@ const char *hush_check_glob(const char *glob)
     }
 }
 
+/* That a name is a field only the backend knows, but for the one that every map has. */
+const char *hush_check_rule_key(const char *glob, const char *key)
+{
+    const char *last = strrchr(glob, '/');
+
+    if (last == NULL || strcmp(last, "/.json") != 0 || hush_config_is_access(key))
+        return NULL;
+    return "owner, group, mode and page_cache alone are a field's own: all else belongs to its "
+           "secret, which is fetched as one";
+}
+
+/* Is there a rule by which path, a name, is a secret that is shown as a directory? */
+static bool is_map(const struct hush_config *config, const char *path)
+{
+    cleanup_free char *name = strndup(path, strcspn(path, "/"));
+    const struct hush_instance_config *instance =
+        name == NULL ? NULL : hush_config_instance(config, name);
+    struct hush_settings settings;
+    unsigned set = 0;
+
+    for (size_t i = 0; i < config->rule_count; i++)
+        if (strcmp(config->rules[i].glob, path) == 0)
+            set |= config->rules[i].set;
+    for (unsigned i = 0; hush_settings_options[i].name != NULL; i++) /* these a folder has, too */
+        if (strcmp(hush_settings_options[i].name, "group") == 0 ||
+            strcmp(hush_settings_options[i].name, "dir_mode") == 0)
+            set &= ~(1u << i);
+    if (set == 0 || instance == NULL)
+        return false;
+    hush_config_settings(config, instance, path, &settings);
+    return settings.as == HUSH_AS_DIRECTORY;
+}
+
+/* A key of rule that a field cannot have; NULL: none. */
+static const char *key_of_secret(const struct hush_rule *rule)
+{
+    for (unsigned i = 0; hush_settings_options[i].name != NULL; i++)
+        if ((rule->set & 1u << i) != 0 && !hush_config_is_access(hush_settings_options[i].name))
+            return hush_settings_options[i].name;
+    return rule->param_count > 0 ? "param." : NULL;
+}
+
+void hush_config_warn(const struct hush_config *config, hush_config_error_fn *warn, void *ctx)
+{
+    for (size_t i = 0; i < config->rule_count; i++) {
+        const struct hush_rule *rule = &config->rules[i];
+        const char *slash = strrchr(rule->glob, '/'), *key = key_of_secret(rule);
+        cleanup_free char *secret =
+            slash == NULL ? NULL : strndup(rule->glob, (size_t)(slash - rule->glob));
+        char text[HUSH_CONFIG_TEXT_MAX];
+
+        if (key == NULL || secret == NULL || !is_map(config, secret))
+            continue;
+        (void)snprintf(text, sizeof(text),
+                       "[path/%s]: if it is a field of '%.100s', '%s' does nothing: a secret is "
+                       "fetched as one",
+                       rule->glob, secret, key); /* cut, on purpose */
+        warn(ctx, rule->file, rule->line, text);
+    }
+}
+
 void hush_glob_rank(const char *glob, size_t *prefix, size_t *literals)
 {
     *prefix = strcspn(glob, "*?");

@@ -95,6 +95,8 @@ const char *hush_check_instance(const struct hush_instance_config *instance, con
 const char *hush_check_settings(const struct hush_settings *settings, const char *key);
 const char *hush_check_instance_name(const char *name);
 const char *hush_check_glob(const char *glob);
+/* What is wrong with a key in a rule for glob; NULL: nothing. */
+const char *hush_check_rule_key(const char *glob, const char *key);
 
 /* Lower the specificity of a rule's glob to two numbers that compare: see config.h. */
 void hush_glob_rank(const char *glob, size_t *prefix, size_t *literals);

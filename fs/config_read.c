@@ -249,7 +249,13 @@ static bool rule_set(struct hush_reader *reader, struct hush_rule *rule,
     char error[OPTION_ERROR_SIZE];
     const size_t prefix_size = sizeof(param_prefix) - 1;
     const struct hush_option *row = hush_option_find(hush_settings_options, entry->key);
+    const char *fault = hush_check_rule_key(rule->glob, entry->key);
 
+    if (fault != NULL) {
+        hush_report_add(reader->report, reader->section->file, entry->line, "[%s]: '%s': %s",
+                        reader->section->head, entry->key, fault);
+        return false;
+    }
     if (strncmp(entry->key, param_prefix, prefix_size) == 0 && entry->key[prefix_size] != '\0')
         return pairs_add(&rule->params, &rule->param_count, entry->key + prefix_size,
                          entry->value) ||
@@ -263,7 +269,7 @@ static bool rule_set(struct hush_reader *reader, struct hush_rule *rule,
         return false;
     }
     rule->set |= 1u << (row - hush_settings_options);
-    const char *fault = hush_check_settings(&rule->settings, entry->key);
+    fault = hush_check_settings(&rule->settings, entry->key);
     if (fault != NULL)
         fail_at(reader, entry->line, fault);
     return fault == NULL;

@@ -6,6 +6,7 @@
  */
 #include "decide.h"
 
+#include "access.h"
 #include "attr.h"
 #include "both.h"
 #include "core/clock.h"
@@ -367,7 +368,7 @@ static enum hush_verdict say_open(struct hush_fs *fs, const struct hush_request 
     p->item = p->told = p->told_item = p->again = 0;
     a->say = HUSH_SAY_OPEN;
     a->handle = node->ino;
-    a->direct_io = direct || !s->item->settings.page_cache;
+    a->direct_io = direct || !hush_access_of(node)->page_cache;
     a->keep_cache = !a->direct_io;
     if (hush_session_apply_once(fs->session, r->unique))
         s->record->nopen++;

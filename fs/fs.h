@@ -66,7 +66,8 @@ struct hush_snapshot {
     struct hush_value value;
     struct hush_node *nodes; /* a file's one; else directory, .json or .value, and fields */
     size_t node_count;
-    bool directory; /* how it is shown; a new configuration does not change it */
+    struct hush_settings *settings; /* of each node; NULL: all have the item's (access.h) */
+    bool directory;                 /* how it is shown; a new configuration does not change it */
     hush_block block;
     struct hush_snapshot_record *record; /* in the arena: see snapshot.h */
 };

@@ -72,7 +72,8 @@ static void settle(struct hush_fs *fs, struct hush_item *item)
     if (item->instance == NULL)
         return;
     item->source = source_of(fs, item);
-    hush_config_settings(fs->config, item->instance->config, item->path, &item->settings);
+    hush_config_whole_settings(fs->config, item->instance->config, item->path, NULL,
+                               &item->settings);
     if (has_suffix(item->path, "/.value"))
         item->settings.as = HUSH_AS_FILE;
 }

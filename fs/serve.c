@@ -56,6 +56,7 @@ static bool instance_open(struct hush_fs *fs, struct hush_instance *instance,
     if (instance->provider == NULL)
         return false;
     instance->provider->stash = fs->stash;
+    instance->provider->exact_names = true;
     instance->source = hush_item_source_id(fs, config);
     for (size_t i = 0; i < config->option_count; i++) {
         const struct hush_option *row =

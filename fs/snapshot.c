@@ -2,6 +2,7 @@
 /* snapshot.c - see snapshot.h. Called by item.c, lease.c and, at a takeover, adopt.c. */
 #include "snapshot.h"
 
+#include "access.h"
 #include "core/cleanup.h"
 #include "core/clock.h"
 #include "item.h"
@@ -60,7 +61,7 @@ static bool nodes_of_file(struct hush_snapshot *s)
 
 static bool nodes_make(struct hush_snapshot *s)
 {
-    return s->directory ? nodes_of_directory(s) : nodes_of_file(s);
+    return (s->directory ? nodes_of_directory(s) : nodes_of_file(s)) && hush_access_settle(s);
 }
 
 /* False: one of the ids is taken by something else. */
@@ -230,6 +231,7 @@ void hush_snapshot_free(struct hush_fs *fs, struct hush_snapshot *s)
         free((void *)(uintptr_t)s->nodes[i].name);
     }
     free(s->nodes);
+    free(s->settings);
     /* The record first: a value without a record is swept up by whoever takes over. */
     hush_arena_release(fs->arena, s->block);
     hush_value_clear(&s->value);

@@ -24,6 +24,8 @@
  *
  * Names:     ref->path and list prefixes are the backend's own names, raw bytes without NUL, at
  *            most HUSH_PATH_MAX; the core escapes what it shows and unescapes what it asks for.
+ *            Where more than one name finds a secret, only the one that list() gives does so with
+ *            exact_names: the rules of a mount say by name who may read it.
  */
 #ifndef HUSH_PROVIDER_H
 #define HUSH_PROVIDER_H
@@ -143,6 +145,7 @@ struct hush_provider {
     bool opened;                    /* the registry's: open() was called, so close() is due */
     unsigned flags;                 /* enum hush_provider_flags; ops->flags until open() */
     struct hush_stash *stash;       /* the core's; NULL: nothing outlives this process */
+    bool exact_names;               /* the core's: see Names above */
 };
 
 struct hush_provider_ops {

@@ -137,6 +137,25 @@ static enum hush_status env_not_set(const struct env_provider *env, struct hush_
                      "environment variable '%s' was not set when this was started", name);
 }
 
+/* Is it NAME_PREVIOUS of a NAME that is shown? Then it is version 2 of that. */
+static bool env_is_previous(const struct env_provider *env, const char *name)
+{
+    const size_t size = strlen(name), tail = strlen(ENV_PREVIOUS);
+    cleanup_free char *current = NULL;
+
+    if (size <= tail + strlen(env_prefix(env)) || strcmp(name + size - tail, ENV_PREVIOUS) != 0)
+        return false;
+    current = strndup(name, size - tail);
+    return current != NULL && env_get(env, current) != NULL;
+}
+
+/* Is resource how a listing has the variable, and the one way to it? */
+static bool env_is_listed(const struct env_provider *env, const char *resource, const char *name,
+                          bool previous)
+{
+    return strpbrk(resource, env_set) == NULL && env_is_previous(env, name) == previous;
+}
+
 static enum hush_status env_fetch(struct hush_provider *self, struct hush_op *op,
                                   const struct hush_ref *ref, const struct hush_version *if_not,
                                   struct hush_value *out)
@@ -161,6 +180,11 @@ static enum hush_status env_fetch(struct hush_provider *self, struct hush_op *op
     text = env_get(env, name);
     if (text == NULL)
         return env_not_set(env, op, name);
+    if (self->exact_names && !env_is_listed(env, ref->path, name, previous))
+        return hush_fail(op, HUSH_NOT_FOUND,
+                         "environment variable '%s' is not shown by this name but by the one that "
+                         "is listed: lower case, '-' for '_', and #2 for _PREVIOUS",
+                         name);
     status = hush_secret_new(op, text, strlen(text), &value.secret);
     if (status != HUSH_OK)
         return status;
@@ -174,18 +198,6 @@ struct env_listing {
     hush_emit_fn *emit;
     void *ctx;
 };
-
-/* Is it NAME_PREVIOUS of a NAME that is shown? Then it is version 2 of that. */
-static bool env_is_previous(const struct env_provider *env, const char *name)
-{
-    const size_t size = strlen(name), tail = strlen(ENV_PREVIOUS);
-    cleanup_free char *current = NULL;
-
-    if (size <= tail + strlen(env_prefix(env)) || strcmp(name + size - tail, ENV_PREVIOUS) != 0)
-        return false;
-    current = strndup(name, size - tail);
-    return current != NULL && env_get(env, current) != NULL;
-}
 
 /* The name to show for a variable, or NULL: asking for it would not find that variable again. */
 static char *env_resource(const struct env_provider *env, const char *name)

@@ -165,6 +165,126 @@ def test_directories(mount):
         assert outcome(lambda: run_as(uid, uid, [], lambda: os.rename(m / "dir/open", m / "dir/x"))) == "EROFS"
 
 
+# -- Several names for the same bytes ----------------------------------------------------------------------
+
+TLS = b'{"certificate":"c","key":"k","chain":"h"}'
+VALUES = {"certificate": b"c", "key": b"k", "chain": b"h", ".json": TLS}
+FIELD_RULES = {
+    "path/s/*/key": {"mode": "0400", "group": "root"},
+    "path/s/*/certificate": {"mode": "0444"},
+}
+READERS = {
+    "root": lambda f: run_as(0, 0, [], f),
+    "group": lambda f: run_as(NOBODY, WWW, [], f),
+    "other": lambda f: run_as(NOBODY, NOBODY, [], f),
+}
+MAY = {
+    # in the secret: root, the group of the secret, any other
+    "certificate": ("ok", "ok", "ok"),
+    "chain": ("ok", "ok", "EACCES"),
+    "key": ("ok", "EACCES", "EACCES"),
+    ".json": ("ok", "EACCES", "EACCES"),  # the key is in it
+}
+CASES = [(field, who, tail) for field in MAY for who in READERS for tail in ("", "#1")]
+
+
+def cold_name(case):
+    return f"cold{CASES.index(case)}"
+
+
+@pytest.fixture(scope="module")
+def tls(module_mount, open_mode):
+    """A secret that all read, and for each case one that nobody read before; all in a version 1, too."""
+    names = ["warm", *map(cold_name, CASES)]
+    return module_mount(
+        provider="test",
+        files={n + tail: data for n in names for tail, data in (("", TLS), (".fields", b""), (".versions/1", TLS))},
+        mount_options={"open": open_mode},
+        options={"as": "directory", "group": "www-data", "mode": "0440"},
+        sections=FIELD_RULES,
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[0]}-{c[1]}-{c[2] or 'newest'}")
+def test_who_may_read_a_field(tls, case):
+    """hushfs.conf(5): a field of a secret is matched by rules for the field and by those for the secret."""
+    field, who, tail = case
+    expected = MAY[field][list(READERS).index(who)]
+    for name in ("warm", cold_name(case)):
+        path = tls / f"{name}{tail}" / field
+        assert outcome(lambda path=path: READERS[who](lambda: harness.read(path))) == expected, path
+        assert harness.read(path) == VALUES[field]
+        assert outcome(lambda path=path: READERS[who](lambda: harness.read(path))) == expected, path
+
+
+def test_a_version_is_no_way_round_the_rule_of_its_secret(mount, open_mode):
+    m = mount(
+        files={n + tail: SECRET for n in ("root", "cold", "open", "lit#1") for tail in ("", ".versions/1", ".versions/old")},
+        provider="test",
+        mount_options={"open": open_mode},
+        options={"group": "www-data", "mode": "0440"},
+        sections={
+            "path/s/root": {"mode": "0400", "group": "root"},
+            "path/s/cold": {"mode": "0400", "group": "root"},
+            "path/s/lit": {"mode": "0400", "group": "root"},
+            "path/s/root#old": {"mode": "0440", "group": "www-data"},  # said of just this one
+            "path/s/open#1": {"mode": "0400"},
+        },
+    )
+    for name, expected in {
+        "cold": "EACCES",
+        "cold#1": "EACCES",
+        "root": "EACCES",
+        "root#1": "EACCES",
+        "root#old": "ok",
+        "lit#1": "EACCES",  # a secret that is called so
+        "lit#1#1": "EACCES",
+        "open": "ok",
+        "open#old": "ok",
+        "open#1": "EACCES",
+        # No other way to write it.
+        "root%231": "ENOENT",
+        "roo%74": "ENOENT",
+        "root/.value": "ENOTDIR",
+        "root#1/.value": "ENOTDIR",
+        "root#1/.json": "ENOTDIR",
+        "./../s/root#1": "EACCES",
+    }.items():
+        assert outcome(lambda: run_as(WWW, WWW, [], reader(m / name))) == expected, name
+        if expected == "EACCES":
+            assert harness.read(m / name) == SECRET
+            assert outcome(lambda: run_as(WWW, WWW, [], reader(m / name))) == expected, name
+
+
+def test_a_name_that_is_both_is_no_way_round(mount, open_mode):
+    m = mount(
+        files={"db/below": SECRET, "db.value": SECRET},
+        provider="test",
+        mount_options={"open": open_mode},
+        options={"group": "www-data", "mode": "0440"},
+        sections={"path/s/db": {"mode": "0400", "group": "root", "dir_mode": "0755"}},
+    )
+    os.listdir(m.path / "s")
+    assert outcome(lambda: run_as(WWW, WWW, [], reader(m / "db/below"))) == "ok"
+    assert outcome(lambda: run_as(WWW, WWW, [], reader(m / "db/.value"))) == "EACCES"
+    assert harness.read(m / "db/.value") == SECRET
+
+
+def test_a_variable_has_one_name(mount):
+    m = mount(
+        sections={
+            "provider/e": {"type": "env", "prefix": "HUSHTEST_", "group": "www-data", "mode": "0440"},
+            "path/e/db-password": {"mode": "0400", "group": "root"},
+        },
+        environ={"HUSHTEST_DB_PASSWORD": SECRET.decode(), "HUSHTEST_DB_PASSWORD_PREVIOUS": SECRET.decode()},
+    )
+    for name in "db-password", "db-password#1", "db-password#2", "db-password#previous":
+        assert outcome(lambda: run_as(WWW, WWW, [], reader(m.path / "e" / name))) == "EACCES", name
+        assert harness.read(m.path / "e" / name) == SECRET
+    for name in "db_password", "DB-PASSWORD", "DB_PASSWORD", "db-password-previous", "DB_PASSWORD#2":
+        assert outcome(lambda: harness.read(m.path / "e" / name)) == "ENOENT", name
+
+
 # -- Changes of the configuration -------------------------------------------------------------------------
 
 
@@ -198,6 +318,68 @@ def test_a_tightened_rule_acts_at_once(mount, open_mode, how):
         assert outcome(lambda: harness.as_nobody(reader(m / "dir/other"))) == "ok"
     if how == "owner":
         assert outcome(lambda: run_as(WWW, WWW, [], reader(m / "dir/db"))) == "ok"
+
+
+FIELD_TIGHTENED = {
+    # new rules: what another user may still read of the secret
+    "a field": ({"path/s/tls/key": {"mode": "0400"}}, {"certificate", "chain"}),
+    "every field but one": ({"path/s/tls/c*": {"group": "adm", "mode": "0440"}}, {"key"}),
+    "the whole": ({"path/s/tls/.json": {"mode": "0400"}}, {"certificate", "chain", "key"}),
+    "the secret": ({"path/s/tls": {"mode": "0400"}}, set()),
+    "a field of a version": ({"path/s/tls#1/key": {"mode": "0400"}}, {"certificate", "chain", "key", ".json"}),
+}
+
+
+@pytest.mark.parametrize("how", FIELD_TIGHTENED)
+def test_a_tightened_rule_of_a_field_acts_at_once(mount, open_mode, how):
+    """Also for a version, and for who stands in a directory that he opened before."""
+    rules, left = FIELD_TIGHTENED[how]
+    m = mount(
+        provider="test",
+        files={"tls": TLS, "tls.fields": b"", "tls.versions/1": TLS},
+        mount_options={"open": open_mode},
+        options={"as": "directory", "mode": "0444", "dir_mode": "0755", "ttl": "3600"},
+    )
+    held = {tail: os.open(m / f"tls{tail}", os.O_RDONLY | os.O_DIRECTORY) for tail in ("", "#1")}
+
+    def readable(tail):
+        names = {n for n in MAY if outcome(lambda: harness.as_nobody(lambda: harness.read(m / f"tls{tail}" / n))) == "ok"}
+        within = {n for n in MAY if outcome(lambda: harness.as_nobody(lambda: harness.read(n, held[tail]))) == "ok"}
+        assert names == within
+        return names
+
+    assert readable("") == readable("#1") == set(MAY)
+    calls = m.calls()
+    m.sections.update(rules)
+    m.write_config()
+    m.reload()
+    assert readable("") == left
+    assert readable("#1") == (left - {"key", ".json"} if how == "a field of a version" else left)
+    assert all(harness.read(m / "tls" / n) for n in MAY)  # root
+    assert m.calls() == calls, "the cached value was asked for again"
+    for section in rules:
+        del m.sections[section]
+    m.write_config()
+    m.reload()
+    assert readable("") == readable("#1") == set(MAY)
+    for fd in held.values():
+        os.close(fd)
+
+
+def test_a_tightened_rule_holds_for_versions_at_once(mount, open_mode):
+    m = mount(
+        files={n: SECRET for n in ("db", "db.versions/1")},
+        provider="test",
+        mount_options={"open": open_mode},
+        options={"ttl": "3600", "mode": "0444"},
+    )
+    assert outcome(lambda: harness.as_nobody(reader(m / "db#1"))) == "ok"
+    m.sections["path/s/db"] = {"mode": "0400"}
+    m.write_config()
+    m.reload()
+    for name in "db#1", "db":
+        assert outcome(lambda: harness.as_nobody(reader(m / name))) == "EACCES"
+        assert harness.read(m / name) == SECRET
 
 
 def test_a_loosened_rule_acts_too(mount, open_mode):

@@ -19,6 +19,13 @@ static void count_error(void *ctx, const char *file, unsigned line, const char *
     (*count)++;
 }
 
+static void ignore_warning(void *ctx, const char *file, unsigned line, const char *text)
+{
+    (void)ctx;
+    if (strcmp(file, "fuzz") != 0 || line == 0 || text[0] == '\0')
+        abort();
+}
+
 static struct hush_config *parse(const char *text, size_t size)
 {
     unsigned errors = 0;
@@ -49,7 +56,13 @@ static void ask(const struct hush_config *config)
             hush_config_field_settings(config, &config->instances[j], glob, "field", &settings);
             if (settings.as == HUSH_AS_DEFAULT)
                 abort();
+            const uint32_t mode = settings.mode;
+            hush_settings_restrict(&settings, &config->rules[i].settings);
+            hush_config_whole_settings(config, &config->instances[j], glob, NULL, &settings);
+            if ((mode & ~0777u) != 0 || (settings.mode & ~0777u) != 0)
+                abort();
         }
+        (void)hush_config_has_field_rules(config, glob);
         free(hush_config_params(config, glob));
     }
 }
@@ -71,6 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (first_size != second_size || memcmp(first, second, first_size) != 0)
         abort();
     ask(config);
+    hush_config_warn(config, ignore_warning, NULL);
     free(first);
     free(second);
     hush_config_free(config);

@@ -237,128 +237,6 @@ static void reports_write_errors(void **state)
     hush_config_free(config);
 }
 
-/* -- Rules ------------------------------------------------------------------------------------- */
-
-static const char rules[] = "[provider/hcv]\n"
-                            "type = env\n"
-                            "mode = 0400\n"
-                            "group = 1\n"
-                            "ttl = 100\n"
-                            "[provider/other]\n"
-                            "type = env\n"
-                            "[path/hcv/tls/site/key]\n"
-                            "mode = 0600\n"
-                            "[path/hcv/tls/*]\n"
-                            "group = 33\n"
-                            "mode = 0640\n"
-                            "param.x = tls\n"
-                            "[path/hcv/**]\n"
-                            "mode = 0444\n"
-                            "ttl = 50\n"
-                            "neg_ttl = 1\n"
-                            "param.x = all\n"
-                            "param.y = all\n"
-                            "[path/**/key]\n"
-                            "ttl = 10\n"
-                            "resurrect_ttl = 7\n"
-                            "[path/*/tls/site]\n"
-                            "ttl = 11\n"
-                            "[path/hcv/t*s/a]\n"
-                            "owner = 1\n"
-                            "[path/hcv/t*/a]\n"
-                            "owner = 2\n"
-                            "group = 2\n"
-                            "[path/hcv/x?]\n"
-                            "owner = 3\n"
-                            "[path/hcv/x*]\n"
-                            "owner = 4\n";
-
-struct expected {
-    const char *path;
-    uint32_t mode, group, ttl_s, owner;
-};
-
-static void the_most_specific_rule_wins_key_by_key(void **state)
-{
-    static const struct expected table[] = {
-        {"other/a", 0400, 0, 300, 0},
-        {"other/key", 0400, 0, 10, 0},
-        {"other/tls/site", 0400, 0, 11, 0},
-        {"hcv/a", 0444, 1, 50, 0},
-        {"hcv/tls/site", 0640, 33, 50, 0}, /* [*-slash-tls/site] has no literal before its star */
-        {"hcv/tls/site/key", 0600, 1, 50, 0},
-        {"hcv/tls/a", 0640, 33, 50, 1}, /* as many before the star, more in all */
-        {"hcv/tXs/a", 0444, 2, 50, 1},
-        {"hcv/tX/a", 0444, 2, 50, 2},
-        {"hcv/xy", 0444, 1, 50, 4}, /* equal: the later one */
-    };
-    struct hush_config *config = parse(rules);
-
-    (void)state;
-    for (size_t i = 0; i < COUNT(table); i++) {
-        char name[16] = "";
-        struct hush_settings settings;
-        memcpy(name, table[i].path, strcspn(table[i].path, "/"));
-        hush_config_settings(config, hush_config_instance(config, name), table[i].path, &settings);
-        if (settings.mode != table[i].mode || settings.group != table[i].group ||
-            settings.ttl_ms != table[i].ttl_s * 1000 || settings.owner != table[i].owner)
-            fail_msg("%s: mode %o group %u ttl %u ms owner %u", table[i].path, settings.mode,
-                     settings.group, settings.ttl_ms, settings.owner);
-    }
-    hush_config_free(config);
-}
-
-static void fields_follow_their_secret(void **state)
-{
-    struct hush_config *config = parse(rules);
-    const struct hush_instance_config *hcv = hush_config_instance(config, "hcv");
-    struct hush_settings settings;
-
-    (void)state;
-    hush_config_field_settings(config, hcv, "hcv/tls/site", "cert", &settings);
-    assert_int_equal(settings.mode, 0640); /* not 0444 of the wider rule, which matches the field */
-    assert_int_equal(settings.group, 33);
-    hush_config_field_settings(config, hcv, "hcv/tls/site", "key", &settings);
-    assert_int_equal(settings.mode, 0600);
-    assert_int_equal(settings.group, 33);
-    assert_int_equal(settings.ttl_ms, 50000);
-    assert_int_equal(settings.resurrect_ttl_ms, 7000);
-    hush_config_free(config);
-}
-
-static void as_is_never_left_open(void **state)
-{
-    struct hush_config *config =
-        parse("[provider/e]\ntype = env\n[path/e/d]\nas = directory\n[path/e/dd]\nas = default\n");
-    struct hush_settings settings;
-
-    (void)state;
-    hush_config_settings(config, &config->instances[0], "e/x", &settings);
-    assert_int_equal(settings.as, HUSH_AS_FILE);
-    hush_config_settings(config, &config->instances[0], "e/d", &settings);
-    assert_int_equal(settings.as, HUSH_AS_DIRECTORY);
-    hush_config_settings(config, &config->instances[0], "e/dd", &settings);
-    assert_int_equal(settings.as, HUSH_AS_FILE);
-    hush_config_free(config);
-}
-
-static void gives_params(void **state)
-{
-    struct hush_config *config = parse(rules);
-    struct hush_param *params = hush_config_params(config, "hcv/tls/a");
-
-    (void)state;
-    assert_non_null(params);
-    assert_string_equal(params[0].name, "x");
-    assert_string_equal(params[0].value, "tls");
-    assert_string_equal(params[1].name, "y");
-    assert_string_equal(params[1].value, "all");
-    assert_null(params[2].name);
-    free(params);
-    assert_null(hush_config_params(config, "other/a"));
-    hush_config_free(config);
-}
-
 static void finds_instances(void **state)
 {
     struct hush_config *config = parse("[provider/c]\ntype=env\n[provider/a]\ntype=env\n"
@@ -440,6 +318,9 @@ static const struct {
     {GOOD "[path/e/a%]\n", "x:3: [path/e/a%]: bad glob"},
     {GOOD "[path/x/a]\n", "x:3: [path/x/a]: there is no [provider/x]"},
     {GOOD "[path/e/a]\nprefetch = yes\n", "x:4: [path/e/a]: unknown key 'prefetch'"},
+    {GOOD "[path/e/a/.json]\nmode = 0\nttl = 5\n", "x:5: [path/e/a/.json]: 'ttl': owner, group, mode and page_cache alone"},
+    {GOOD "[path/**/.json]\nparam.x = 5\n", "x:4: [path/**/.json]: 'param.x': owner, group,"},
+    {GOOD "[path/e/.json]\ndir_mode = 0700\n", "x:4: [path/e/.json]: 'dir_mode': owner, group,"},
     {GOOD "[path/e/a]\nparam. = yes\n", "x:4: [path/e/a]: unknown key 'param.'"},
     {GOOD "[path/e/a]\nmode = x\n", "x:4: [path/e/a]: 'mode' must be octal"},
     {GOOD "[path/e/a]\ndir_mode = 0\n", "x:4: [path/e/a]: 'dir_mode' must begin with 7"},
@@ -576,10 +457,6 @@ int main(void)
         cmocka_unit_test(takes_timeout_from_the_deadline),
         cmocka_unit_test(writes_what_reads_back),
         cmocka_unit_test(reports_write_errors),
-        cmocka_unit_test(the_most_specific_rule_wins_key_by_key),
-        cmocka_unit_test(fields_follow_their_secret),
-        cmocka_unit_test(as_is_never_left_open),
-        cmocka_unit_test(gives_params),
         cmocka_unit_test(finds_instances),
         cmocka_unit_test(refuses_with_file_and_line),
         cmocka_unit_test(refuses_nul_and_long_lines),

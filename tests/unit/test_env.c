@@ -183,6 +183,37 @@ static void test_versions(void **state)
     end(&f);
 }
 
+/* In a mount rules go by names: what they are written for is the only way to a variable. */
+static void test_exact_names(void **state)
+{
+    static const char *const entries[] = {"TOKEN_A=new", "TOKEN_A_PREVIOUS=old", "GONE_PREVIOUS=y",
+                                          NULL};
+    /* clang-format off */
+    static const struct { const char *name, *version, *value; } rows[] = {
+        {"token-a", "",  "1:new"},        {"token-a", "1", "1:new"},   {"token-a", "2", "2:old"},
+        {"token_a", "",  NULL},           {"TOKEN-A", "",  NULL},      {"token-A", "2", NULL},
+        {"token-a-previous", "", NULL},   {"token-a-previous", "1", NULL},
+        {"gone-previous", "", "1:y"},     {"gone", "2", NULL},         {"GONE-PREVIOUS", "", NULL},
+    };
+    /* clang-format on */
+    struct fixture f;
+
+    (void)state;
+    begin(&f, entries, NULL);
+    f.provider->exact_names = true;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const char *value = get(&f, rows[i].name, rows[i].version);
+
+        if (rows[i].value == NULL)
+            assert_null(value);
+        else
+            assert_string_equal(value, rows[i].value);
+    }
+    assert_null(get(&f, "TOKEN-A", ""));
+    assert_non_null(strstr(f.op.detail, "'TOKEN_A' is not shown by this name"));
+    end(&f);
+}
+
 /* The usual mistakes must be seen in the reason: which variable it was, and that there is a prefix.
  */
 static void test_reasons(void **state)
@@ -320,10 +351,11 @@ static void test_not_the_process(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mapping),        cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_reasons),        cmocka_unit_test(test_prefix),
-        cmocka_unit_test(test_listing),        cmocka_unit_test(test_listed_versions),
-        cmocka_unit_test(test_no_environment), cmocka_unit_test(test_not_the_process),
+        cmocka_unit_test(test_mapping),         cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_exact_names),     cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_prefix),          cmocka_unit_test(test_listing),
+        cmocka_unit_test(test_listed_versions), cmocka_unit_test(test_no_environment),
+        cmocka_unit_test(test_not_the_process),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,6 +66,89 @@ static void test_attributes(void **state)
     assert_int_equal(file.attr.size, 3);
 }
 
+static uint32_t attribute(struct kernel *k, const char *path)
+{
+    struct fuse_entry_out file;
+
+    assert_int_equal(kernel_walk(k, TID, path, &file), 0);
+    /* A field's GETATTR is answered from its version, not from the gate: it must say the same. */
+    struct fuse_attr_out again;
+    assert_int_equal(kernel_getattr(k, TID, file.nodeid, &again), 0);
+    assert_int_equal(again.attr.mode, file.attr.mode);
+    assert_int_equal(again.attr.gid, file.attr.gid);
+    return (file.attr.mode & 07777) << 16 | file.attr.gid;
+}
+
+static uint32_t opened(struct kernel *k, const char *path)
+{
+    struct kernel_file file;
+
+    assert_int_equal(kernel_open_path(k, TID, path, &file), 0);
+    assert_int_equal(kernel_release(k, FUSE_RELEASE, file.ino, file.fh), 0);
+    return file.flags & (FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE);
+}
+
+#define ATTRIBUTE(mode, group) ((uint32_t)(mode) << 16 | (group))
+
+/* Rules for single fields, after a reload as well: what is cached has the new ones at once. */
+static void test_rules_of_fields(void **state)
+{
+    struct kernel *k = *state;
+
+    put_json(k, "s/db", json);
+    put_json(k, "s/db.versions/1", json);
+    kernel_start(k, CONFIG_S "as = directory\nmode = 0440\ngroup = 7\n"
+                             "[path/s/db/user]\nmode = 0400\ngroup = 0\n"
+                             "[path/s/db/port]\npage_cache = no\n"
+                             "[path/s/db/%2Ejson]\nowner = 3\n");
+    for (int i = 0; i < 2; i++) {
+        static const char *const names[] = {"s/db", "s/db#1"};
+        char path[32];
+
+        (void)snprintf(path, sizeof(path), "%s/user", names[i]);
+        assert_int_equal(attribute(k, path), ATTRIBUTE(0400, 0));
+        assert_int_equal(opened(k, path), FOPEN_KEEP_CACHE);
+        (void)snprintf(path, sizeof(path), "%s/port", names[i]);
+        assert_int_equal(attribute(k, path), ATTRIBUTE(0440, 7));
+        assert_int_equal(opened(k, path), FOPEN_DIRECT_IO);
+        (void)snprintf(path, sizeof(path), "%s/list", names[i]);
+        assert_int_equal(attribute(k, path), ATTRIBUTE(0440, 7));
+        assert_int_equal(opened(k, path), FOPEN_KEEP_CACHE);
+        /* Not its group, for user, nor its owner, for %2Ejson. */
+        (void)snprintf(path, sizeof(path), "%s/.json", names[i]);
+        assert_int_equal(attribute(k, path), ATTRIBUTE(0, 7));
+        assert_int_equal(opened(k, path), FOPEN_DIRECT_IO);
+        assert_int_equal(attribute(k, names[i]), ATTRIBUTE(0751, 7));
+    }
+    kernel_kill(k);
+    kernel_start(k, CONFIG_S "as = directory\nmode = 0444\ngroup = 7\n"
+                             "[path/s/db/list]\nmode = 0404\n");
+    assert_int_equal(attribute(k, "s/db/user"), ATTRIBUTE(0444, 7));
+    assert_int_equal(attribute(k, "s/db#1/list"), ATTRIBUTE(0404, 7));
+    assert_int_equal(attribute(k, "s/db/list"), ATTRIBUTE(0404, 7));
+    assert_int_equal(attribute(k, "s/db/.json"), ATTRIBUTE(0404, 7));
+    assert_int_equal(opened(k, "s/db/.json"), FOPEN_KEEP_CACHE);
+    assert_int_equal(backend_calls(k, "s", NULL), 3); /* db, db#1 literally and as a version */
+}
+
+/* A field that this version does not have restricts nothing; one that the next has does. */
+static void test_rules_of_fields_that_come(void **state)
+{
+    struct kernel *k = *state;
+
+    put_json(k, "s/db", "{\"user\":\"one\"}");
+    kernel_start(k, CONFIG_S "as = directory\nmode = 0440\nttl = 10\n"
+                             "[path/s/*/key]\nmode = 0400\n");
+    assert_int_equal(attribute(k, "s/db/.json"), ATTRIBUTE(0440, 0));
+    put_json(k, "s/db", "{\"user\":\"one\",\"key\":\"k\"}");
+    kernel_advance_ms(k, SECONDS(10));
+    assert_int_equal(attribute(k, "s/db/.json"), ATTRIBUTE(0400, 0));
+    assert_int_equal(attribute(k, "s/db/key"), ATTRIBUTE(0400, 0));
+    assert_int_equal(attribute(k, "s/db/user"), ATTRIBUTE(0440, 0));
+    backend_put(k, "s/text", "no map");
+    assert_int_equal(attribute(k, "s/text/.value"), ATTRIBUTE(0440, 0));
+}
+
 /* Through one open directory all fields are of one version, whatever happens meanwhile. */
 static void test_fields_of_one_version(void **state)
 {
@@ -173,6 +256,19 @@ static void test_both(void **state)
     assert_string_equal(kernel_cat(k, TID, "s/db/.value"), "another");
 }
 
+/* The secret by another name: its own rules hold. */
+static void test_rules_of_both(void **state)
+{
+    struct kernel *k = *state;
+
+    backend_put(k, "s/db/sub", "below");
+    backend_control(k, "s/db", ".value", "its own");
+    kernel_start(k, CONFIG_S "mode = 0440\n[path/s/db]\nmode = 0400\ngroup = 9\n");
+    assert_string_equal(kernel_ls(k, TID, "s"), "db/");
+    assert_int_equal(attribute(k, "s/db/.value"), ATTRIBUTE(0400, 9));
+    assert_int_equal(attribute(k, "s/db/sub"), ATTRIBUTE(0440, 0));
+}
+
 static void test_value_of_a_folder(void **state)
 {
     struct kernel *k = *state;
@@ -228,12 +324,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         KERNEL_TEST(test_fields),
         KERNEL_TEST(test_attributes),
+        KERNEL_TEST(test_rules_of_fields),
+        KERNEL_TEST(test_rules_of_fields_that_come),
         KERNEL_TEST(test_fields_of_one_version),
         KERNEL_TEST(test_no_map),
         KERNEL_TEST(test_map_as_a_file),
         KERNEL_TEST(test_listed_as_directories),
         KERNEL_TEST(test_base64),
         KERNEL_TEST(test_both),
+        KERNEL_TEST(test_rules_of_both),
         KERNEL_TEST(test_value_of_a_folder),
         KERNEL_TEST(test_versions),
         KERNEL_TEST(test_literal_name_wins),

@@ -53,8 +53,6 @@ struct hush_instance {
     pthread_t watcher;
     bool watching; /* watch() runs: listings are as fresh as its reports */
     struct hush_op watch_op;
-    enum hush_status opened; /* what open() said; unless HUSH_OK no other slot is called */
-    char opened_why[HUSH_DETAIL_MAX];
     uint64_t source; /* hash of what decides which bytes a name has here: type and options */
     enum hush_status health; /* of the last call that reached an outcome */
     char detail[HUSH_DETAIL_MAX];

@@ -25,9 +25,6 @@ struct hush_job *hush_job_new(struct hush_instance *instance, unsigned flags);
 /* A job was queued: one thread of instance's pool that has none is woken. With fs->lock held. */
 void hush_pool_wake(struct hush_instance *instance);
 
-/* HUSH_OK: its provider may be called; else why not. */
-enum hush_status hush_job_may_call(struct hush_job *job);
-
 /* Carry job (taken from its queue) out and free it. With fs->lock held, which it lets go for the
  * call. */
 void hush_job_run(struct hush_fs *fs, struct hush_job *job);

@@ -31,15 +31,6 @@ void hush_pool_wake(struct hush_instance *instance)
     pthread_cond_signal(&last->wake);
 }
 
-enum hush_status hush_job_may_call(struct hush_job *job)
-{
-    const struct hush_instance *instance = job->instance;
-
-    if (instance->opened == HUSH_OK)
-        return HUSH_OK;
-    return hush_fail(&job->op, instance->opened, "%s", instance->opened_why);
-}
-
 static void pool_sleep(struct hush_instance *instance, struct hush_sleeper *me)
 {
     me->called = false;

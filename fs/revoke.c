@@ -47,8 +47,8 @@ static void add(struct revoking *r, const struct hush_instance *instance, const 
 {
     struct lease *lease;
 
-    if (instance == NULL || instance->provider->ops->revoke == NULL || instance->opened != HUSH_OK)
-        return; /* it is configured no more, or cannot */
+    if (instance == NULL || instance->provider->ops->revoke == NULL)
+        return; /* it is configured no more, or its backend knows no leases */
     if (r->count == r->room) {
         size_t room = r->room * 2 + 16;
 

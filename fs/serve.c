@@ -70,9 +70,8 @@ static bool instance_open(struct hush_fs *fs, struct hush_instance *instance,
     status = hush_provider_open(instance->provider, &op);
     if ((instance->provider->flags & HUSH_GIVES_LOGIN_BACK) != 0)
         atomic_store(&fs->state->leases, 1);
-    instance->health = instance->opened = status;
+    instance->health = status;
     memcpy(instance->detail, op.detail, sizeof(instance->detail));
-    memcpy(instance->opened_why, op.detail, sizeof(instance->opened_why));
     if (status != HUSH_OK) /* one bad provider never stops the others */
         hush_error("instance %s: %s: %s", config->name, hush_status_text(status), op.detail);
     return true;

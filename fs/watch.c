@@ -143,7 +143,7 @@ static void *watch_thread(void *arg)
 
 bool hush_watch_start(struct hush_instance *instance)
 {
-    if (instance->provider->ops->watch == NULL || instance->opened != HUSH_OK)
+    if (instance->provider->ops->watch == NULL)
         return true;
     hush_op_init(&instance->watch_op, instance->fs->arena, 0);
     errno = pthread_create(&instance->watcher, NULL, watch_thread, instance);

@@ -162,11 +162,10 @@ static enum hush_status fetch_call(struct hush_job *job, const struct fetch *f,
 {
     const struct hush_provider_ops *ops = job->instance->provider->ops;
     struct hush_ref ref = {.path = f->ref.path, .version = f->ref.version, .params = f->params};
-    enum hush_status status = hush_job_may_call(job);
+    enum hush_status status;
 
     hush_metric_add(HUSH_METRIC_FETCHES, 1);
-    if (status == HUSH_OK)
-        status = ops->fetch(job->instance->provider, &job->op, &ref, &f->if_not, value);
+    status = ops->fetch(job->instance->provider, &job->op, &ref, &f->if_not, value);
     if (status == HUSH_OK)
         status = shape(&job->op, job->instance->config, f->directory, value);
     if (status != HUSH_OK)

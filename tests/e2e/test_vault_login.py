@@ -78,21 +78,6 @@ def test_without_a_credential_the_message_says_what_to_set(bao, vault):
     assert "token_file" in m.why("app"), m.why("app")
 
 
-def test_an_instance_that_cannot_be_opened_stops_nobody(bao, vault, monkeypatch):
-    """A systemd credential, and there is none: only the start can tell. It was a crash at each read."""
-    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    m = vault(bao, token=token_for(bao), start=False)
-    m.instance("w", cert_auth_cert="no-such-credential")
-    m.expect_log("instance w: |path=w|instance=w")
-    m.start()
-    worker = m.pids()["worker"]
-    for _ in range(3):
-        assert harness.outcome(lambda: harness.read(m.path / "w/app/password")) == "EIO"
-        assert harness.outcome(lambda: os.listdir(m.path / "w")) == "EIO"
-    assert "CREDENTIALS_DIRECTORY" in m.health("w")["last_error"]
-    assert m.text("app/password") == "s3cret" and m.pids()["worker"] == worker
-
-
 def test_a_batch_token_is_enough(bao, vault):
     m = vault(bao, token=token_for(bao, type="batch", ttl="60s"))
     assert m.text("app/password") == "s3cret"

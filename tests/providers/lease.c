@@ -123,8 +123,6 @@ enum hush_status test_open(struct hush_provider *self, struct hush_op *op)
         self->flags |= HUSH_GIVES_LOGIN_BACK;
     if (test_exists(test, "", ".once"))
         self->flags |= HUSH_ONE_SECRET_PER_READ;
-    if (test_exists(test, "", ".open.error"))
-        return test_script(test, op, ".open");
     return test_exists(test, "", ".stash") ? login(test, op) : HUSH_OK;
 }
 

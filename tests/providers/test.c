@@ -20,7 +20,6 @@
  *                        renewed
  *     dir/NAME.renew.ttl what a renewal gives, in milliseconds; without it NAME.ttl
  *     dir/NAME.renew.error, NAME.revoke.error, …    as NAME.error, for renew and revoke
- *     dir/.open.error    open() fails with this status
  *     dir/.login         exists: revoke() is called for a login, too (.revoke.error, …)
  *     dir/.once          exists: says that each fetch makes a new credential
  *     dir/.stash         exists: open() takes what the stash has as "login", or puts that

@@ -191,32 +191,6 @@ static void test_unsupported_watch(void **state)
     assert_int_equal(backend_calls(k, "s", "fetch db"), 1);
 }
 
-/* -- An instance that could not be opened ------------------------------------------------------ */
-
-/* Nothing of it is called, whatever comes: it has nothing that a call could stand on. */
-static void test_not_opened(void **state)
-{
-    struct kernel *k = *state;
-    struct kernel_file file;
-
-    backend_put(k, "s/db", "cred");
-    backend_control(k, "s/db", ".dynamic", "");
-    backend_control(k, "s/db", ".ttl", "2000");
-    backend_control(k, "s/db", ".lease", "renewable");
-    backend_control(k, "s", "/.login", "");
-    kernel_start(k, CONFIG_S);
-    assert_string_equal(kernel_cat(k, TID, "s/db"), "cred1");
-    backend_control(k, "s", "/.open.error", "CONFIG");
-    backend_control(k, "s", "/.watch", "");
-    backend_control(k, "s", "/.watchlog", "");
-    reload(k, CONFIG_S);
-    (void)usleep(2500000);                                    /* the lease is due, and ends */
-    assert_string_equal(kernel_cat(k, TID, "s/db"), "cred1"); /* nobody refused it */
-    assert_int_equal(kernel_open_path(k, TID, "s/other", &file), EIO);
-    assert_int_equal(kernel_end(k), HUSH_EXIT_UNMOUNTED);
-    assert_int_equal(backend_calls(k, "s", NULL), 1);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,7 +198,7 @@ int main(void)
         KERNEL_TEST(test_the_new_one_is_down), KERNEL_TEST(test_unrelated),
         KERNEL_TEST(test_parameter),           KERNEL_TEST(test_credential),
         KERNEL_TEST(test_complete_watch),      KERNEL_TEST(test_partial_watch),
-        KERNEL_TEST(test_unsupported_watch),   KERNEL_TEST(test_not_opened),
+        KERNEL_TEST(test_unsupported_watch),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

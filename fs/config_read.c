@@ -6,6 +6,7 @@
  */
 #include "config_int.h"
 
+#include "call.h"
 #include "core/cleanup.h"
 #include "path.h"
 

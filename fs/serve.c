@@ -6,6 +6,7 @@
  */
 #include "serve.h"
 
+#include "call.h"
 #include "core/clock.h"
 #include "core/lockmem.h"
 #include "core/log.h"

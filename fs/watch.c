@@ -2,6 +2,7 @@
 /* watch.c - see watch.h. Called by work.c. */
 #include "watch.h"
 
+#include "call.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "gate.h"
@@ -107,25 +108,40 @@ static void set_watching(struct hush_instance *instance, bool watching)
     pthread_mutex_unlock(&instance->fs->lock);
 }
 
+static void rest(struct hush_instance *instance)
+{
+    for (int ms = 0; ms < PAUSE_MS && !hush_op_canceled(&instance->watch_op); ms += 50)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 50L * HUSH_NS_PER_MS}, NULL);
+}
+
+/* A request will open it, if it could not be opened at the start. */
+static void await_open(struct hush_instance *instance)
+{
+    if (hush_provider_is_open(instance->provider))
+        return;
+    while (!hush_provider_is_open(instance->provider) && !hush_op_canceled(&instance->watch_op))
+        rest(instance);
+    missed(instance);
+}
+
 static void *watch_thread(void *arg)
 {
     struct hush_instance *instance = arg;
-    const struct hush_provider_ops *ops = instance->provider->ops;
-    bool complete = (instance->provider->flags & HUSH_WATCH_IS_PARTIAL) == 0;
+    struct hush_provider *p = instance->provider;
 
+    await_open(instance);
     while (!hush_op_canceled(&instance->watch_op)) {
         enum hush_status status;
 
-        set_watching(instance, complete);
-        status = ops->watch(instance->provider, &instance->watch_op, changed, instance);
+        set_watching(instance, (p->flags & HUSH_WATCH_IS_PARTIAL) == 0);
+        status = hush_provider_watch(p, &instance->watch_op, changed, instance);
         set_watching(instance, false);
         if (status == HUSH_CANCELED || status == HUSH_UNSUPPORTED ||
             hush_op_canceled(&instance->watch_op))
             break;
         hush_warning("watch ended instance=%s status=%s reason=\"%s\"", instance->config->name,
                      hush_status_name(status), instance->watch_op.detail);
-        for (int ms = 0; ms < PAUSE_MS && !hush_op_canceled(&instance->watch_op); ms += 50)
-            (void)nanosleep(&(struct timespec){.tv_nsec = 50L * HUSH_NS_PER_MS}, NULL);
+        rest(instance);
         missed(instance);
     }
     return NULL;

@@ -15,6 +15,10 @@
  *            run at the same time on several threads; a provider locks what it changes after
  *            open().
  *
+ * Failure:   after a failed open() nothing is called but close(), and then perhaps open() again, on
+ *            the same instance with the same options: so open() sets all that it uses, and may fill
+ *            options in, but not so that the next open() reads them in another way.
+ *
  * Blocking:  calls may block, but never past op->deadline_ns, and they return HUSH_CANCELED soon
  *            after hush_op_canceled(op) turns true. open() should not talk to the network: the
  *            mount comes up with its backends down.
@@ -139,9 +143,9 @@ struct hush_provider {
     const struct hush_provider_ops *ops;
     const char *instance;           /* "prod" in [provider/prod]; borrowed for its life */
     const struct hush_environ *env; /* the captured environment; borrowed; NULL: empty */
-    bool opened;                    /* the registry's: open() was called, so close() is due */
-    unsigned flags;                 /* enum hush_provider_flags; ops->flags until open() */
+    _Atomic unsigned flags;         /* enum hush_provider_flags; ops->flags until open() */
     struct hush_stash *stash;       /* the core's; NULL: nothing outlives this process */
+    struct hush_opening *opening;   /* call.c's */
 };
 
 struct hush_provider_ops {
@@ -223,22 +227,11 @@ struct hush_secret *hush_stash_get(struct hush_provider *self, const char *name)
 /* The instance behind self: struct vault *v = HUSH_PROVIDER(struct vault, self); */
 #define HUSH_PROVIDER(type, self) ((type *)((char *)(self)-offsetof(type, base)))
 
-/* -- The registry (registry.c) ----------------------------------------------------------------- */
+/* -- The registry (registry.c); the life of an instance is in call.h --------------------------- */
 
 /* Every provider built in, sorted by name, NULL-terminated. */
 extern const struct hush_provider_ops *const hush_providers[];
 
 const struct hush_provider_ops *hush_provider_find(const char *type); /* NULL: unknown */
-
-/*
- * A new instance with its options at their defaults; set the others with
- * hush_option_set(ops->options, …, self, …) before hush_provider_open(). NULL: no memory. instance
- * and env are borrowed.
- */
-struct hush_provider *hush_provider_new(const struct hush_provider_ops *ops, const char *instance,
-                                        const struct hush_environ *env);
-enum hush_status hush_provider_open(struct hush_provider *self, struct hush_op *op);
-/* Close it if it was opened, free its options and itself. NULL ok. */
-void hush_provider_free(struct hush_provider *self);
 
 #endif

@@ -115,8 +115,14 @@ static enum hush_status login(struct test_provider *test, struct hush_op *op)
 enum hush_status test_open(struct hush_provider *self, struct hush_op *op)
 {
     struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
+    enum hush_status status;
     char line[TEST_CONTROL_MAX];
 
+    if (test_exists(test, ".open", ".error"))
+        test_log_call(test, "open", "", "");
+    status = test_script(test, op, ".open");
+    if (status != HUSH_OK)
+        return status;
     if (!test_control(test, "", ".watch", line) || strcmp(line, "partial") == 0)
         self->flags |= HUSH_WATCH_IS_PARTIAL;
     if (test_exists(test, "", ".once"))

@@ -20,6 +20,8 @@
  * renewed dir/NAME.renew.ttl     what a renewal gives, in milliseconds; without it NAME.ttl
  *     dir/NAME.renew.error, NAME.revoke.error, …    as NAME.error, for renew and revoke
  *     dir/.once          exists: says that each fetch makes a new credential
+ *     dir/.open.error    open() fails with this status, .open.delay, … as above; each such call is
+ * written to .calls as "open "
  *     dir/.stash         exists: open() takes what the stash has as "login", or puts that
  *     dir/.watch         exists: watch() reports the first line of each new dir/.changed ("*":
  * all); "partial" in it: not every change. Without it the provider cannot watch. dir/.watchlog

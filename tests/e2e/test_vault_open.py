@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Vault instances that cannot be opened: told, never asked, and nobody who looks at them ends the worker."""
+
+import os
+
+import pytest
+from harness import outcome
+from vault_fixtures import token_for
+
+
+# What `hushfs check` cannot know: what is wrong comes from the environment.
+@pytest.fixture(params=["VAULT_CLIENT_KEY", "VAULT_CLIENT_CERT", "VAULT_SKIP_VERIFY"])
+def closed(bao, vault, request):
+    values = {
+        "VAULT_CLIENT_KEY": ("/nowhere/key.pem", "cert_auth_cert_key needs cert_auth_cert"),
+        "VAULT_CLIENT_CERT": ("name", "$CREDENTIALS_DIRECTORY"),
+        "VAULT_SKIP_VERIFY": ("perhaps", "VAULT_SKIP_VERIFY"),
+    }
+    m = vault(bao, token=token_for(bao), start=False)
+    m.environ[request.param], m.word = values[request.param]
+    m.expect_log("instance|v/|list failed path=v")
+    m.start()
+    return m
+
+
+def test_an_instance_that_did_not_open_is_never_asked(closed):
+    worker = closed.pids()["worker"]
+    for _ in range(3):
+        assert closed.outcome("app/user") == "EIO"
+        assert outcome(lambda: os.listdir(closed.path / "v")) == "EIO"
+    assert closed.pids()["worker"] == worker, "the worker died"
+    assert closed.word in closed.health()["last_error"], closed.health()
+    assert closed.health()["health"] == "CONFIG"
+
+
+def test_cert_without_a_certificate(bao, vault):
+    m = vault(bao, start=False)
+    m.instance("v", auth_method="cert")
+    m.expect_log("instance|v/|list failed path=v")
+    m.start()
+    worker = m.pids()["worker"]
+    assert m.outcome("app/user") == "EIO" and outcome(lambda: os.listdir(m.path / "v")) == "EIO"
+    assert m.pids()["worker"] == worker, "the worker died"
+    assert "cert_auth_cert" in m.health()["last_error"]
+
+
+def test_other_instances_go_on(bao, closed):
+    closed.instance("w", ssl_verify="yes", cert_auth_cert_key=None)
+    closed.instance("v", token_file=closed.credential("t2", token_for(bao)))
+    assert closed.outcome("app/user") == "EIO"

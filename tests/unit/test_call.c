@@ -362,10 +362,10 @@ static int set_clock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_life),           cmocka_unit_test(test_never_opened),
-        cmocka_unit_test(test_never_asked),    cmocka_unit_test(test_opened_later),
-        cmocka_unit_test(test_pauses),         cmocka_unit_test(test_no_secret_is_gone),
-        cmocka_unit_test(test_canceled),       cmocka_unit_test(test_at_once),
+        cmocka_unit_test(test_life),        cmocka_unit_test(test_never_opened),
+        cmocka_unit_test(test_never_asked), cmocka_unit_test(test_opened_later),
+        cmocka_unit_test(test_pauses),      cmocka_unit_test(test_no_secret_is_gone),
+        cmocka_unit_test(test_canceled),    cmocka_unit_test(test_at_once),
     };
 
     return cmocka_run_group_tests(tests, set_clock, NULL);

@@ -10,19 +10,47 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { JSON_MAX = 16 << 20, VALUE_MAX = 8192 };
+enum { JSON_MAX = 16 << 20, VALUE_MAX = 8192, TEXT_MAX = 1024 };
 
 /* -- JSON -------------------------------------------------------------------------------------- */
 
-static void json_error(void *ctx, const char *file, unsigned line, const char *text)
-{
-    struct hush_text *json = ctx;
+struct findings {
+    struct hush_text json;
+    bool warnings; /* of the two arrays, this is the open one */
+};
 
+static void json_finding(struct hush_text *json, const char *file, unsigned line, const char *text)
+{
     hush_json_open(json, NULL, '{');
     hush_json_string(json, "file", file);
     hush_json_u64(json, "line", line);
     hush_json_string(json, "text", text);
     hush_json_close(json, '}');
+}
+
+static void json_error(void *ctx, const char *file, unsigned line, const char *text)
+{
+    struct findings *found = ctx;
+
+    json_finding(&found->json, file, line, text);
+}
+
+static void json_begin_warnings(struct findings *found)
+{
+    if (found->warnings)
+        return;
+    hush_json_close(&found->json, ']');
+    hush_json_open(&found->json, "warnings", '[');
+    found->warnings = true;
+}
+
+/* After all errors. */
+static void json_warning(void *ctx, const char *file, unsigned line, const char *text)
+{
+    struct findings *found = ctx;
+
+    json_begin_warnings(found);
+    json_finding(&found->json, file, line, text);
 }
 
 /* Values as the texts that a configuration has. */
@@ -101,11 +129,20 @@ static int report_text(const struct hush_args *args, const char *file,
     return HUSH_CMD_DONE;
 }
 
+static void text_warning(void *ctx, const char *file, unsigned line, const char *text)
+{
+    char warning[TEXT_MAX];
+
+    (void)snprintf(warning, sizeof(warning), "warning: %s", text); /* cut, at worst */
+    hush_cmd_config_error(ctx, file, line, warning);
+}
+
 static int check_text(const struct hush_args *args, const char *file, const struct hush_pair *keys,
                       size_t count)
 {
-    struct hush_config *config =
-        hush_config_load_over(file, keys, count, hush_cmd_config_error, NULL);
+    struct hush_config *config = hush_config_check(file, keys, count, hush_cmd_config_error,
+                                                   args->emit_fd < 0 ? text_warning : NULL,
+                                                   NULL); /* the keeper reads none */
     const int status = config == NULL ? HUSH_CMD_CONFIG : report_text(args, file, config);
 
     hush_config_free(config);
@@ -115,24 +152,27 @@ static int check_text(const struct hush_args *args, const char *file, const stru
 static int check_json(const struct hush_args *args, const char *file, const struct hush_pair *keys,
                       size_t count)
 {
-    struct hush_text json;
+    struct findings found = {0};
+    struct hush_text *json = &found.json;
 
-    hush_text_init(&json, JSON_MAX);
-    hush_json_open(&json, NULL, '{');
-    hush_json_string(&json, "file", file);
-    hush_json_open(&json, "errors", '[');
-    struct hush_config *config = hush_config_load_over(file, keys, count, json_error, &json);
-    hush_json_close(&json, ']');
-    hush_json_bool(&json, "good", config != NULL);
+    hush_text_init(json, JSON_MAX);
+    hush_json_open(json, NULL, '{');
+    hush_json_string(json, "file", file);
+    hush_json_open(json, "errors", '[');
+    struct hush_config *config =
+        hush_config_check(file, keys, count, json_error, json_warning, &found);
+    json_begin_warnings(&found);
+    hush_json_close(json, ']');
+    hush_json_bool(json, "good", config != NULL);
     if (config != NULL && args->dump)
-        json_dump(&json, config);
-    hush_json_close(&json, '}');
+        json_dump(json, config);
+    hush_json_close(json, '}');
     int status = config == NULL ? HUSH_CMD_CONFIG : HUSH_CMD_DONE;
-    if (json.failed)
+    if (json->failed)
         status = hush_cmd_fail(HUSH_CMD_FAILED, "out of memory");
     else
-        (void)puts(hush_text_string(&json));
-    hush_text_done(&json);
+        (void)puts(hush_text_string(json));
+    hush_text_done(json);
     hush_config_free(config);
     return status;
 }

@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * call.h - the life of an instance, and the calls into it: the core's side of provider.h. Nobody
- * else calls the slots of an instance, so that this holds for all: one that could not be opened is
- * never asked. Every call answers what open() said, until open() is tried again: by the first call
- * after a pause of 1 s, then 2, 4 and at most 8 s, since what was missing may be there by now.
+ * call.h - which providers there are, the life of an instance, and the calls into it: the core's
+ * side of provider.h. Nobody else calls the slots of an instance, so that this holds for all: one
+ * that could not be opened is never asked. Every call answers what open() said, until open() is
+ * tried again: by the first call after a pause of 1 s, then 2, 4 and at most 8 s, since what was
+ * missing may be there by now.
  */
 #ifndef HUSH_CALL_H
 #define HUSH_CALL_H
 
 #include "provider.h"
+
+/* -- The registry (registry.c) ----------------------------------------------------------------- */
+
+/* Every provider built in, sorted by name, NULL-terminated. */
+extern const struct hush_provider_ops *const hush_providers[];
+
+const struct hush_provider_ops *hush_provider_find(const char *type); /* NULL: unknown */
+
+/* -- An instance (call.c) ---------------------------------------------------------------------- */
 
 /*
  * A new instance with its options at their defaults; set the others with

@@ -4,7 +4,7 @@
  * provider is adding one line to HUSH_PROVIDER_LIST and one directory. Test programs link a second
  * build of this file that also knows the scriptable provider of tests/providers.
  */
-#include "provider.h"
+#include "call.h"
 
 #include <string.h>
 

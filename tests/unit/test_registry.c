@@ -2,8 +2,8 @@
 /*
  * test_registry.c - the providers that are built in, and values.
  */
+#include "call.h"
 #include "core/arena.h"
-#include "provider.h"
 #include "unit.h"
 
 static void test_find(void **state)

@@ -22,6 +22,7 @@
 #include "config.h"
 #include "name.h"
 #include "session.h"
+#include "upkeep.h"
 
 #include "core/arena.h"
 
@@ -54,6 +55,7 @@ struct hush_instance {
     uint64_t source; /* hash of what decides which bytes a name has here: type and options */
     enum hush_status health; /* of the last call that reached an outcome */
     char detail[HUSH_DETAIL_MAX];
+    struct hush_upkeep upkeep;
 };
 
 /* In the arena, before the variable part: see snapshot.c. */
@@ -63,8 +65,7 @@ struct hush_snapshot {
     struct hush_item *item;
     struct hush_snapshot *prev, *next; /* in item->old */
     struct hush_value value;
-    struct hush_node
-        *nodes; /* one for a file; directory, .json or .value, and fields for a directory */
+    struct hush_node *nodes; /* one for a file; else directory, .json or .value, fields */
     size_t node_count;
     bool directory; /* how it is shown; a new configuration does not change it */
     hush_block block;
@@ -78,10 +79,9 @@ enum hush_kinds {
 };
 
 struct hush_item {
-    char *path;  /* as shown, INSTANCE/…; the key */
-    uint64_t id; /* hash of the path, never 0; the same in every worker */
-    struct hush_instance
-        *instance;   /* NULL: it is configured no more; only open files keep the item */
+    char *path;                     /* as shown, INSTANCE/…; the key */
+    uint64_t id;                    /* hash of the path, never 0; the same in every worker */
+    struct hush_instance *instance; /* NULL: configured no more, open files keep the item */
     uint64_t source; /* of its instance, and its own parameters: another one, other bytes */
     struct hush_settings settings;
     unsigned kinds;                /* learned: what the name is */

@@ -20,6 +20,7 @@
 #include "stash.h"
 #include "timer.h"
 #include "tree.h"
+#include "watch.h"
 #include "work.h"
 
 #include <errno.h>
@@ -55,6 +56,7 @@ static bool instance_open(struct hush_fs *fs, struct hush_instance *instance,
     if (instance->provider == NULL)
         return false;
     instance->provider->stash = fs->stash;
+    hush_watch_listen(instance);
     instance->source = hush_item_source_id(fs, config);
     for (size_t i = 0; i < config->option_count; i++) {
         const struct hush_option *row =

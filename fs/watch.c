@@ -12,6 +12,7 @@
 #include "work.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -90,6 +91,31 @@ static void changed(void *ctx, const char *path)
     }
     pthread_mutex_unlock(&fs->lock);
     hush_gate_answer_woken(fs);
+}
+
+static void told(struct hush_listener *self, enum hush_status status, const char *why)
+{
+    struct hush_upkeep *upkeep = (struct hush_upkeep *)(void *)self; /* its first member */
+    struct hush_instance *instance =
+        (struct hush_instance *)(void *)((char *)upkeep - offsetof(struct hush_instance, upkeep));
+    enum hush_status before;
+
+    pthread_mutex_lock(&instance->fs->lock);
+    before = upkeep->status;
+    upkeep->status = status;
+    (void)snprintf(upkeep->why, sizeof(upkeep->why), "%s", status == HUSH_OK ? "" : why);
+    pthread_mutex_unlock(&instance->fs->lock);
+    if (status != HUSH_OK && status != before)
+        hush_warning("upkeep failed instance=%s status=%s reason=\"%s\"", instance->config->name,
+                     hush_status_name(status), why);
+    else if (status != before)
+        hush_info("upkeep works again instance=%s", instance->config->name);
+}
+
+void hush_watch_listen(struct hush_instance *instance)
+{
+    instance->upkeep.listener.told = told;
+    instance->provider->listener = &instance->upkeep.listener;
 }
 
 /* Nobody looked for a while. */

@@ -147,10 +147,21 @@ static bool changed_since(const struct test_provider *test, struct stat *last)
     return is;
 }
 
+/* What .upkeep says now; last: said before. */
+static void tell_upkeep(struct test_provider *test, struct hush_op *op, enum hush_status *last)
+{
+    const enum hush_status status = test_script(test, op, ".upkeep");
+
+    if (status != *last)
+        hush_provider_tell(&test->base, status, op->detail);
+    *last = status;
+}
+
 enum hush_status test_watch(struct hush_provider *self, struct hush_op *op,
                             hush_changed_fn *changed, void *ctx)
 {
-    const struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
+    struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
+    enum hush_status upkeep = HUSH_OK;
     char line[TEST_CONTROL_MAX];
     struct stat last = {0};
 
@@ -161,6 +172,7 @@ enum hush_status test_watch(struct hush_provider *self, struct hush_op *op,
             return hush_fail(op, HUSH_UNSUPPORTED, "there is no '.watch'");
         if (changed_since(test, &last) && test_control(test, "", ".changed", line))
             changed(ctx, strcmp(line, "*") == 0 ? "" : line);
+        tell_upkeep(test, op, &upkeep);
         test_sleep_ms(TEST_SLICE_MS);
     }
     return HUSH_CANCELED;

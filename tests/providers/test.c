@@ -22,6 +22,7 @@
  *     dir/.once          exists: says that each fetch makes a new credential
  *     dir/.open.error    open() fails with this status, .open.delay, … as above; each such call is
  * written to .calls as "open "
+ *     dir/.upkeep.error  watch() tells this status of the instance, as long as it is there
  *     dir/.stash         exists: open() takes what the stash has as "login", or puts that
  *     dir/.watch         exists: watch() reports the first line of each new dir/.changed ("*":
  * all); "partial" in it: not every change. Without it the provider cannot watch. dir/.watchlog

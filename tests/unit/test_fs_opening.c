@@ -121,6 +121,36 @@ static void test_taken_over(void **state)
     assert_int_equal(backend_calls(k, "s", "fetch db"), 1);
 }
 
+static void await_health(struct kernel *k, const char *expected)
+{
+    for (int i = 0; strcmp(health(k), expected) != 0; i++) {
+        if (i > 1000)
+            fail_msg("it is %s, not %s", health(k), expected);
+        (void)usleep(5000);
+    }
+}
+
+/* What a provider knows before any reader meets it; what readers meet counts more. */
+static void test_upkeep(void **state)
+{
+    struct kernel *k = *state;
+
+    backend_put(k, "s/db", "one");
+    backend_put(k, "s/bad", "one");
+    backend_control(k, "s/bad", ".error", "TIMEOUT");
+    backend_put(k, "s/.watch", "");
+    kernel_start(k, CONFIG_S);
+    assert_string_equal(health(k), "OK: ");
+    backend_control(k, "s/.upkeep", ".error", "AUTH");
+    await_health(k, "AUTH: scripted by the test");
+    assert_string_equal(kernel_cat(k, TID, "s/bad"), "ETIMEDOUT");
+    assert_string_equal(health(k), "TIMEOUT: scripted by the test");
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "one");
+    assert_string_equal(health(k), "AUTH: scripted by the test");
+    backend_remove(k, "s/.upkeep.error");
+    await_health(k, "OK: ");
+}
+
 /* Neither renewed nor given back by an instance that is not open. */
 static void test_leases(void **state)
 {
@@ -147,9 +177,13 @@ static void test_leases(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        KERNEL_TEST(test_nothing_is_called),   KERNEL_TEST(test_reason),
-        KERNEL_TEST(test_opened_later),        KERNEL_TEST(test_what_an_open_begins),
-        KERNEL_TEST(test_taken_over),          KERNEL_TEST(test_leases),
+        KERNEL_TEST(test_nothing_is_called),
+        KERNEL_TEST(test_reason),
+        KERNEL_TEST(test_opened_later),
+        KERNEL_TEST(test_what_an_open_begins),
+        KERNEL_TEST(test_taken_over),
+        KERNEL_TEST(test_leases),
+        KERNEL_TEST(test_upkeep),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,6 +171,8 @@ static void announce(struct hush_fs *fs)
         hush_metric_add(HUSH_METRIC_REPLAYED, hush_session_replays(fs->session));
         hush_info("took over generation=%u replayed=%u", atomic_load(&fs->state->worker_generation),
                   hush_session_replays(fs->session));
+    } else {
+        hush_info("mounted '%s' instances=%zu", fs->state->mount_path, fs->instance_count);
     }
     pthread_mutex_lock(&fs->lock);
     if (fs->state->served_config != 0 && fs->state->served_config != now)

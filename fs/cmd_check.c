@@ -9,19 +9,47 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { JSON_MAX = 16 << 20, VALUE_MAX = 8192 };
+enum { JSON_MAX = 16 << 20, VALUE_MAX = 8192, TEXT_MAX = 1024 };
 
 /* -- JSON -------------------------------------------------------------------------------------- */
 
-static void json_error(void *ctx, const char *file, unsigned line, const char *text)
-{
-    struct hush_text *json = ctx;
+struct findings {
+    struct hush_text json;
+    bool warnings; /* of the two arrays, this is the open one */
+};
 
+static void json_finding(struct hush_text *json, const char *file, unsigned line, const char *text)
+{
     hush_json_open(json, NULL, '{');
     hush_json_string(json, "file", file);
     hush_json_u64(json, "line", line);
     hush_json_string(json, "text", text);
     hush_json_close(json, '}');
+}
+
+static void json_error(void *ctx, const char *file, unsigned line, const char *text)
+{
+    struct findings *found = ctx;
+
+    json_finding(&found->json, file, line, text);
+}
+
+static void json_begin_warnings(struct findings *found)
+{
+    if (found->warnings)
+        return;
+    hush_json_close(&found->json, ']');
+    hush_json_open(&found->json, "warnings", '[');
+    found->warnings = true;
+}
+
+/* After all errors. */
+static void json_warning(void *ctx, const char *file, unsigned line, const char *text)
+{
+    struct findings *found = ctx;
+
+    json_begin_warnings(found);
+    json_finding(&found->json, file, line, text);
 }
 
 /* Values as the texts that a configuration has. */
@@ -87,24 +115,25 @@ static int emit(const struct hush_config *config, int fd)
     return HUSH_CMD_DONE;
 }
 
-static void text_warning(void *ctx, const char *file, unsigned line, const char *text)
-{
-    (void)ctx;
-    (void)fprintf(stderr, "%s:%u: warning: %s\n", file, line, text);
-}
-
 static int report_text(const struct hush_args *args, const char *file,
                        const struct hush_config *config)
 {
     if (args->emit_fd >= 0)
         return emit(config, args->emit_fd);
-    hush_config_warn(config, text_warning, NULL);
     if (args->dump)
         return hush_config_write(config, stdout) ? HUSH_CMD_DONE : HUSH_CMD_FAILED;
     (void)printf("%s: good: %zu provider%s, %zu path rule%s\n", file, config->instance_count,
                  config->instance_count == 1 ? "" : "s", config->rule_count,
                  config->rule_count == 1 ? "" : "s");
     return HUSH_CMD_DONE;
+}
+
+static void text_warning(void *ctx, const char *file, unsigned line, const char *text)
+{
+    char warning[TEXT_MAX];
+
+    (void)snprintf(warning, sizeof(warning), "warning: %s", text); /* cut, at worst */
+    hush_cmd_config_error(ctx, file, line, warning);
 }
 
 static int check_text(const struct hush_args *args, const char *file)
@@ -114,7 +143,9 @@ static int check_text(const struct hush_args *args, const char *file)
     int status = hush_mount_keys_find(&keys, args);
 
     if (status == HUSH_CMD_DONE) {
-        config = hush_config_load_over(file, keys.list, keys.count, hush_cmd_config_error, NULL);
+        config = hush_config_check(file, keys.list, keys.count, hush_cmd_config_error,
+                                   args->emit_fd < 0 ? text_warning : NULL,
+                                   NULL); /* the keeper reads none */
         status = config == NULL ? HUSH_CMD_CONFIG : report_text(args, file, config);
     }
     hush_mount_keys_done(&keys);
@@ -124,33 +155,31 @@ static int check_text(const struct hush_args *args, const char *file)
 
 static int check_json(const struct hush_args *args, const char *file)
 {
-    struct hush_text json;
-    struct hush_mount_keys keys = {.error = json_error, .ctx = &json};
+    struct findings found = {0};
+    struct hush_text *json = &found.json;
+    struct hush_mount_keys keys = {.error = json_error, .ctx = &found};
     struct hush_config *config = NULL;
 
-    hush_text_init(&json, JSON_MAX);
-    hush_json_open(&json, NULL, '{');
-    hush_json_string(&json, "file", file);
-    hush_json_open(&json, "errors", '[');
+    hush_text_init(json, JSON_MAX);
+    hush_json_open(json, NULL, '{');
+    hush_json_string(json, "file", file);
+    hush_json_open(json, "errors", '[');
     int status = hush_mount_keys_find(&keys, args);
     if (status == HUSH_CMD_DONE) {
-        config = hush_config_load_over(file, keys.list, keys.count, json_error, &json);
+        config = hush_config_check(file, keys.list, keys.count, json_error, json_warning, &found);
         status = config == NULL ? HUSH_CMD_CONFIG : HUSH_CMD_DONE;
     }
-    hush_json_close(&json, ']');
-    hush_json_open(&json, "warnings", '[');
-    if (config != NULL)
-        hush_config_warn(config, json_error, &json);
-    hush_json_close(&json, ']');
-    hush_json_bool(&json, "good", config != NULL);
+    json_begin_warnings(&found);
+    hush_json_close(json, ']');
+    hush_json_bool(json, "good", config != NULL);
     if (config != NULL && args->dump)
-        json_dump(&json, config);
-    hush_json_close(&json, '}');
-    if (json.failed)
+        json_dump(json, config);
+    hush_json_close(json, '}');
+    if (json->failed)
         status = hush_cmd_fail(HUSH_CMD_FAILED, "out of memory");
     else
-        (void)puts(hush_text_string(&json));
-    hush_text_done(&json);
+        (void)puts(hush_text_string(json));
+    hush_text_done(json);
     hush_mount_keys_done(&keys);
     hush_config_free(config);
     return status;

@@ -3,6 +3,7 @@
  * cmd_providers.c - `hushfs providers`: what can be configured, from the tables that the
  * configuration is read with.
  */
+#include "call.h"
 #include "cmd.h"
 #include "core/text.h"
 

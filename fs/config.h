@@ -87,7 +87,7 @@ struct hush_config {
     size_t rule_count;
 };
 
-/* Called for each error, in the order of the files. line 0: the file as a whole. */
+/* Called for each error, or warning, in the order of the files. line 0: the file as a whole. */
 typedef void hush_config_error_fn(void *ctx, const char *file, unsigned line, const char *text);
 
 /*
@@ -99,6 +99,12 @@ struct hush_config *hush_config_load(const char *path, hush_config_error_fn *err
 /* The same, where the command line gives keys of [mount]: they win over the files'. */
 struct hush_config *hush_config_load_over(const char *path, const struct hush_pair *mount_keys,
                                           size_t count, hush_config_error_fn *error, void *ctx);
+
+/* The same, and if it is good, with what is hardly meant: options without effect, or what the mount
+ * would refuse here and not elsewhere. For `hushfs check`. */
+struct hush_config *hush_config_check(const char *path, const struct hush_pair *mount_keys,
+                                      size_t count, hush_config_error_fn *error,
+                                      hush_config_error_fn *warning, void *ctx);
 
 /*
  * From a text, as hush_config_write() makes it (or a fuzzer). name is for messages. Nothing of the

@@ -13,6 +13,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 enum {
     DEADLINE_MAX_MS = 10000,
@@ -23,19 +24,23 @@ enum {
     PASSWD_SIZE_MAX = 1 << 20,
 };
 
-static bool user_exists(const char *name)
+bool hush_check_find_user(const char *name, uid_t *uid)
 {
-    uint64_t uid;
+    uint64_t number;
 
-    if (hush_parse_u64(name, UINT32_MAX - 1, &uid))
+    if (hush_parse_u64(name, UINT32_MAX - 1, &number)) {
+        *uid = (uid_t)number;
         return true;
+    }
     for (size_t size = 1024; *name != '\0' && size <= PASSWD_SIZE_MAX; size *= 4) {
         cleanup_free char *buf = malloc(size);
         struct passwd entry, *found = NULL;
         if (buf == NULL)
             return false;
-        if (getpwnam_r(name, &entry, buf, size, &found) != ERANGE)
-            return found != NULL;
+        if (getpwnam_r(name, &entry, buf, size, &found) == ERANGE)
+            continue;
+        *uid = found != NULL ? found->pw_uid : 0;
+        return found != NULL;
     }
     return false;
 }
@@ -69,10 +74,11 @@ static const char *check_path(const struct hush_reader *reader)
 static const char *check_user(const struct hush_reader *reader)
 {
     const char *user = reader->config->mount.user;
+    uid_t uid = 1;
 
-    if (*user == '\0' || (reader->host && !user_exists(user)))
+    if (*user == '\0' || (reader->host && !hush_check_find_user(user, &uid)))
         return "'user' must be a user of this system, or a uid";
-    return NULL;
+    return uid == 0 ? "'user' must not be root: the mount is served without any rights" : NULL;
 }
 
 static const char *check_deadline(const struct hush_reader *reader)
@@ -84,11 +90,22 @@ static const char *check_deadline(const struct hush_reader *reader)
                : "'deadline' must be more than 0 and at most 10s";
 }
 
+static uint64_t machine_memory(void)
+{
+    struct sysinfo info;
+
+    return sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : UINT64_MAX;
+}
+
 static const char *check_memory(const struct hush_reader *reader)
 {
     const uint64_t memory = reader->config->mount.memory;
 
-    return memory == 0 || memory >= MEMORY_MIN ? NULL : "'memory' must be 0 or at least 1M";
+    if (memory != 0 && memory < MEMORY_MIN)
+        return "'memory' must be 0 or at least 1M";
+    return reader->host && memory > machine_memory()
+               ? "'memory' must not be more than this machine has"
+               : NULL;
 }
 
 /* clang-format off */

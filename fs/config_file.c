@@ -22,6 +22,7 @@ enum { FILES_MAX = 1000 };
 struct loader {
     struct hush_sections sections;
     struct hush_report report;
+    struct hush_report warnings;
     char **files;
     const char *first; /* of files: the one that was asked for */
     size_t file_count;
@@ -120,6 +121,8 @@ static bool files_add(struct loader *loader, char *path) /* path is owned from n
     grown[loader->file_count++] = path;
     loader->report.files = (const char *const *)grown;
     loader->report.file_count = loader->file_count;
+    loader->warnings.files = loader->report.files;
+    loader->warnings.file_count = loader->file_count;
     return true;
 }
 
@@ -196,8 +199,9 @@ static void load_all(struct loader *loader, const char *path)
         load_file(loader, loader->files[i]);
 }
 
-struct hush_config *hush_config_load_over(const char *path, const struct hush_pair *mount_keys,
-                                          size_t count, hush_config_error_fn *error, void *ctx)
+struct hush_config *hush_config_check(const char *path, const struct hush_pair *mount_keys,
+                                      size_t count, hush_config_error_fn *error,
+                                      hush_config_error_fn *warning, void *ctx)
 {
     struct loader loader = {0};
     struct hush_config *config = NULL;
@@ -205,17 +209,27 @@ struct hush_config *hush_config_load_over(const char *path, const struct hush_pa
     load_all(&loader, path);
     /* Without the file all that could be said is that its sections are missing. */
     if (loader.file_count > 0 && (loader.sections.count > 0 || loader.report.count == 0))
-        config = hush_config_make(&loader.sections, mount_keys, count, true, &loader.report);
+        config =
+            hush_config_make(&loader.sections, mount_keys, count, &loader.report, &loader.warnings);
     check_places(&loader, config);
     if (!hush_report_end(&loader.report, error, ctx)) {
         hush_config_free(config);
         config = NULL;
     }
+    (void)hush_report_end(&loader.warnings, config == NULL ? NULL : warning, ctx);
+    if (config != NULL && warning != NULL)
+        hush_config_warn(config, warning, ctx);
     hush_sections_free(&loader.sections);
     for (size_t i = 0; i < loader.file_count; i++)
         free(loader.files[i]);
     free(loader.files);
     return config;
+}
+
+struct hush_config *hush_config_load_over(const char *path, const struct hush_pair *mount_keys,
+                                          size_t count, hush_config_error_fn *error, void *ctx)
+{
+    return hush_config_check(path, mount_keys, count, error, NULL, ctx);
 }
 
 struct hush_config *hush_config_load(const char *path, hush_config_error_fn *error, void *ctx)
@@ -230,7 +244,7 @@ struct hush_config *hush_config_parse(const char *text, size_t size, const char 
     struct hush_report report = {.files = &name, .file_count = 1};
 
     hush_sections_read(&sections, text, size, name, &report);
-    struct hush_config *config = hush_config_make(&sections, NULL, 0, false, &report);
+    struct hush_config *config = hush_config_make(&sections, NULL, 0, &report, NULL);
     (void)hush_report_end(&report, error, ctx); /* no configuration: there was an error */
     hush_sections_free(&sections);
     return config;

@@ -7,6 +7,7 @@
  *     config_read.c   sections                                    -> struct hush_config
  *     config_report.c the errors on the way
  *     config_check.c  what a single value may be; paths below the mount
+ *     config_warn.c   what is hardly meant
  *     config_write.c  struct hush_config                          -> text
  *     config.c        the option tables, questions to a configuration, its end
  */
@@ -42,7 +43,7 @@ struct hush_report {
 __attribute__((format(printf, 4, 5))) void
 hush_report_add(struct hush_report *report, const char *file, unsigned line, const char *fmt, ...);
 
-/* Tell all errors and free the report. True: there were none. */
+/* Tell all errors (error NULL: nobody) and free the report. True: there were none. */
 bool hush_report_end(struct hush_report *report, hush_config_error_fn *error, void *ctx);
 
 /* -- Text -------------------------------------------------------------------------------------- */
@@ -78,16 +79,18 @@ const struct hush_entry_text *hush_section_entry(const struct hush_section *sect
 struct hush_reader {
     struct hush_config *config;
     struct hush_report *report;
+    struct hush_report *warnings;       /* NULL: nobody asks */
     const struct hush_section *section; /* being read */
     const struct hush_pair *overrides;  /* keys of [mount] from the command line: they win */
     size_t override_count;
     bool host; /* look at users and links of this host; no: the text was checked before */
 };
 
-/* A configuration from sections, or NULL with at least one error in the report. */
+/* A configuration from sections, or NULL with at least one error in the report. warnings NULL: a
+ * text that was checked before, so nothing of this host is looked at, either. */
 struct hush_config *hush_config_make(const struct hush_sections *sections,
                                      const struct hush_pair *overrides, size_t override_count,
-                                     bool host, struct hush_report *report);
+                                     struct hush_report *report, struct hush_report *warnings);
 
 /* What is wrong with a key's value, which was set in base already; NULL: nothing. */
 const char *hush_check_mount(const struct hush_reader *reader, const char *key);
@@ -97,6 +100,13 @@ const char *hush_check_instance_name(const char *name);
 const char *hush_check_glob(const char *glob);
 /* What is wrong with a key in a rule for glob; NULL: nothing. */
 const char *hush_check_rule_key(const char *glob, const char *key);
+
+/* The warnings: of an instance that is configured as scratch is; of the whole. */
+void hush_warn_instance(struct hush_reader *reader, struct hush_provider *scratch);
+void hush_warn_mount(struct hush_reader *reader);
+
+/* The uid of a name, or of its digits. False: there is no such user on this host. */
+bool hush_check_find_user(const char *name, uid_t *uid);
 
 /* Lower the specificity of a rule's glob to two numbers that compare: see config.h. */
 void hush_glob_rank(const char *glob, size_t *prefix, size_t *literals);

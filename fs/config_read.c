@@ -6,6 +6,7 @@
  */
 #include "config_int.h"
 
+#include "call.h"
 #include "core/cleanup.h"
 #include "path.h"
 
@@ -206,6 +207,8 @@ static void instance_read(struct hush_reader *reader, struct hush_instance_confi
     instance_require(reader, instance);
     if (reader->report->count == faults)
         instance_check(reader, scratch);
+    if (reader->report->count == faults)
+        hush_warn_instance(reader, scratch);
     hush_provider_free(scratch);
 }
 
@@ -444,14 +447,15 @@ static void finish(struct hush_reader *reader, const struct hush_sections *secti
 
 struct hush_config *hush_config_make(const struct hush_sections *sections,
                                      const struct hush_pair *overrides, size_t override_count,
-                                     bool host, struct hush_report *report)
+                                     struct hush_report *report, struct hush_report *warnings)
 {
     struct hush_reader reader = {
         .config = calloc(1, sizeof(struct hush_config)),
         .report = report,
         .overrides = overrides,
         .override_count = override_count,
-        .host = host,
+        .warnings = warnings,
+        .host = warnings != NULL,
     };
 
     if (reader.config == NULL || !hush_options_init(hush_mount_options, &reader.config->mount)) {
@@ -470,6 +474,7 @@ struct hush_config *hush_config_make(const struct hush_sections *sections,
         hush_report_add(report, report->files[0], 0,
                         "there is no [provider/NAME] section: nothing to show");
     finish(&reader, sections);
+    hush_warn_mount(&reader);
     if (report->count == 0 && rules_sort(reader.config))
         return reader.config;
     hush_config_free(reader.config);

@@ -56,10 +56,11 @@ bool hush_report_end(struct hush_report *report, hush_config_error_fn *error, vo
     if (stored > 0)
         qsort_r(report->lines, stored, sizeof(*report->lines), line_order, report);
     for (size_t i = 0; i < stored; i++) {
-        error(ctx, report->lines[i].file, report->lines[i].line, report->lines[i].text);
+        if (error != NULL)
+            error(ctx, report->lines[i].file, report->lines[i].line, report->lines[i].text);
         free(report->lines[i].text);
     }
-    if (count > stored)
+    if (count > stored && error != NULL)
         error(ctx, report->file_count > 0 ? report->files[0] : "", 0,
               stored == 0 ? "out of memory" : "more errors than are told");
     free(report->lines);

@@ -22,6 +22,7 @@
 #include "config.h"
 #include "name.h"
 #include "session.h"
+#include "upkeep.h"
 
 #include "core/arena.h"
 
@@ -56,6 +57,7 @@ struct hush_instance {
     uint64_t source; /* hash of what decides which bytes a name has here: type and options */
     enum hush_status health; /* of the last call that reached an outcome */
     char detail[HUSH_DETAIL_MAX];
+    struct hush_upkeep upkeep;
 };
 
 struct hush_snapshot {

@@ -4,6 +4,7 @@
  */
 #include "get.h"
 
+#include "call.h"
 #include "cmd.h"
 #include "core/cleanup.h"
 #include "name.h"
@@ -125,7 +126,7 @@ enum hush_status hush_get_value(struct hush_get *get, const struct hush_get_name
     hush_op_init(&get->op, get->arena, get->instance.timeout_ms);
     if (name->version[0] != '\0' && (ops->flags & HUSH_HAS_VERSIONS) == 0)
         return hush_fail(&get->op, HUSH_UNSUPPORTED, "type %s has no versions", ops->name);
-    enum hush_status status = ops->fetch(get->provider, &get->op, &ref, &none, &value);
+    enum hush_status status = hush_provider_fetch(get->provider, &get->op, &ref, &none, &value);
     if (status != HUSH_OK)
         return status;
     *fetched = true;

@@ -6,6 +6,7 @@
  */
 #include "get.h"
 
+#include "call.h"
 #include "cmd.h"
 #include "reference.h"
 

@@ -316,6 +316,10 @@ static void child_log(int i, pid_t pid, int status)
 {
     bool expected = i == HUSH_WORKER && WIFEXITED(status) && is_orderly(status);
 
+    if (expected && WEXITSTATUS(status) == HUSH_EXIT_RELOAD) {
+        hush_info("worker replaced, for a reload: pid=%d", (int)pid);
+        return;
+    }
     hush_log(expected ? HUSH_LOG_INFO : HUSH_LOG_WARNING, "%s %s: pid=%d %s=%d", roles[i].name,
              expected ? "ended" : "died", (int)pid, WIFSIGNALED(status) ? "signal" : "exit",
              WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
@@ -369,7 +373,6 @@ static void keeper_mounts_changed(struct hush_keeper *k)
     if (k->end_ns != 0 || k->detached || hush_mountpoint_is_mounted(&k->mount))
         return;
     k->detached = true;
-    hush_info("unmounted: '%s'", k->mount.path);
     hush_mountpoint_umount(&k->mount);
     child_replace(&k->children[HUSH_MOVER]);
 }

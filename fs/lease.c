@@ -3,6 +3,7 @@
  * timer.c, work.c and report.c. */
 #include "lease.h"
 
+#include "call.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -170,7 +171,7 @@ void hush_job_renew(struct hush_fs *fs, struct hush_job *job)
     pthread_mutex_unlock(&fs->lock);
     if (asks) {
         hush_metric_add(HUSH_METRIC_RENEWALS, 1);
-        status = p->ops->renew(p, &job->op, asked.lease, &meta);
+        status = hush_provider_renew(p, &job->op, asked.lease, &meta);
         log_failure(job, status);
     }
     pthread_mutex_lock(&fs->lock);

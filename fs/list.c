@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* list.c - jobs that list a folder, and what a listing brings; see job.h. Called by work.c. */
 #include "both.h"
+#include "call.h"
 #include "core/clock.h"
 #include "core/metrics.h"
 #include "gate.h"
@@ -39,7 +40,7 @@ static enum hush_status list_call(struct hush_job *job, const char *prefix,
         return HUSH_NO_MEMORY;
     l->refs = 1;
     hush_metric_add(HUSH_METRIC_LISTS, 1);
-    status = p->ops->list(p, &job->op, prefix, list_emit, l);
+    status = hush_provider_list(p, &job->op, prefix, list_emit, l);
     hush_listing_finish(l);
     if (status == HUSH_OK)
         *out = l;

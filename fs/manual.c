@@ -9,6 +9,7 @@
  *
  * Run as `manual IN OUT` by packaging/CMakeLists.txt. Any other line is copied.
  */
+#include "call.h"
 #include "config.h"
 #include "core/cleanup.h"
 #include "core/metrics.h"

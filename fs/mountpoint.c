@@ -337,14 +337,25 @@ static bool mountpoint_is_top(const struct hush_mountpoint *mp)
     return fd >= 0 && mountpoint_id(fd, id) && strcmp(id, mp->id) == 0;
 }
 
+/* False: logged. */
+static bool mountpoint_unmount(const struct hush_mountpoint *mp)
+{
+    if (!hush_mountpoint_is_mounted(mp))
+        return true; /* somebody else did */
+    if (!mountpoint_is_top(mp)) {
+        hush_error("cannot unmount '%s': something is mounted over it", mp->path);
+        return false;
+    }
+    if (umount2(mp->path, MOUNTPOINT_END) == 0)
+        return true;
+    hush_error("cannot unmount '%s': %m", mp->path);
+    return false;
+}
+
 void hush_mountpoint_umount(struct hush_mountpoint *mp)
 {
-    if (hush_mountpoint_is_mounted(mp)) {
-        if (!mountpoint_is_top(mp))
-            hush_error("cannot unmount '%s': something is mounted over it", mp->path);
-        else if (umount2(mp->path, MOUNTPOINT_END) != 0)
-            hush_error("cannot unmount '%s': %m", mp->path);
-    }
+    if (mp->id[0] != '\0' && mountpoint_unmount(mp))
+        hush_info("unmounted '%s'", mp->path);
     if (mp->clone_fd >= 0)
         (void)close(mp->clone_fd); /* a path only */
     mp->clone_fd = -1;

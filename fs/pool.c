@@ -4,6 +4,7 @@
  * work.h; called by serve.c. Work goes to the one that fell asleep last: what it used is still in
  * the CPU's caches, and its heap is the one that grew.
  */
+#include "call.h"
 #include "core/clock.h"
 #include "gate.h"
 #include "job.h"
@@ -40,6 +41,18 @@ static void pool_sleep(struct hush_instance *instance, struct hush_sleeper *me)
         pthread_cond_wait(&me->wake, &instance->fs->lock);
 }
 
+/* With the lock held, which is let go for the call. What could not be opened at the start may be
+ * opened by any call: what was left out then is made up for. */
+static void pool_run(struct hush_fs *fs, struct hush_instance *instance, struct hush_job *job)
+{
+    const bool was_open = hush_provider_is_open(instance->provider);
+
+    hush_job_run(fs, job);
+    if (!was_open && hush_provider_is_open(instance->provider) && hush_work_prefetches(instance) &&
+        instance->node->listing == NULL)
+        (void)hush_work_list(fs, instance->node);
+}
+
 static void *pool_thread(void *arg)
 {
     struct hush_instance *instance = arg;
@@ -55,7 +68,7 @@ static void *pool_thread(void *arg)
             continue;
         }
         DL_DELETE(instance->queue, job);
-        hush_job_run(fs, job);
+        pool_run(fs, instance, job);
         pthread_mutex_unlock(&fs->lock);
         hush_gate_answer_woken(fs);
         pthread_mutex_lock(&fs->lock);

@@ -82,13 +82,25 @@ static void json_item(struct hush_text *text, const struct hush_item *item, uint
     hush_json_close(text, '}');
 }
 
+/* What calls met; else what the provider tells. */
+static enum hush_status health_of(const struct hush_instance *instance, const char **why)
+{
+    const bool met = instance->health != HUSH_OK || instance->upkeep.status == HUSH_OK;
+
+    *why = met ? instance->detail : instance->upkeep.why;
+    return met ? instance->health : instance->upkeep.status;
+}
+
 static void json_instance(struct hush_text *text, const struct hush_instance *instance)
 {
+    const char *why;
+    const enum hush_status health = health_of(instance, &why);
+
     hush_json_open(text, NULL, '{');
     hush_json_string(text, "name", instance->config->name);
     hush_json_string(text, "type", instance->config->ops->name);
-    hush_json_string(text, "health", hush_status_name(instance->health));
-    hush_json_string(text, "last_error", instance->detail[0] != '\0' ? instance->detail : NULL);
+    hush_json_string(text, "health", hush_status_name(health));
+    hush_json_string(text, "last_error", why[0] != '\0' ? why : NULL);
     hush_json_bool(text, "watching", instance->watching);
     hush_json_close(text, '}');
 }
@@ -192,10 +204,12 @@ void hush_report_text(struct hush_fs *fs, struct hush_text *text)
     hush_text_printf(text, "memory: %zu of %zu bytes\ninstances:\n", usage.used, usage.size);
     for (size_t i = 0; i < fs->instance_count; i++) {
         const struct hush_instance *instance = &fs->instances[i];
+        const char *why;
+        const enum hush_status health = health_of(instance, &why);
 
         hush_text_printf(text, "  %-20s %-10s %s%s%s\n", instance->config->name,
-                         instance->config->ops->name, hush_status_text(instance->health),
-                         instance->detail[0] != '\0' ? ": " : "", instance->detail);
+                         instance->config->ops->name, hush_status_text(health),
+                         why[0] != '\0' ? ": " : "", why);
     }
     hush_text_puts(text, "secrets:\n");
     HASH_SORT(fs->items, by_path);

@@ -9,6 +9,7 @@
  */
 #include "lease.h"
 
+#include "call.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -102,7 +103,7 @@ static void revoke(struct revoking *r, const struct lease *lease)
 
     hush_op_init(&op, r->arena, 0);
     op.deadline_ns = r->end_ns;
-    status = lease->provider->ops->revoke(lease->provider, &op, lease->id);
+    status = hush_provider_revoke(lease->provider, &op, lease->id);
     if (status == HUSH_OK)
         hush_metric_add(HUSH_METRIC_REVOCATIONS, 1);
     else if (status != HUSH_UNSUPPORTED && status != HUSH_NOT_FOUND)

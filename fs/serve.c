@@ -6,6 +6,7 @@
  */
 #include "serve.h"
 
+#include "call.h"
 #include "core/clock.h"
 #include "core/lockmem.h"
 #include "core/log.h"
@@ -21,6 +22,7 @@
 #include "timer.h"
 #include "tree.h"
 #include "view.h"
+#include "watch.h"
 #include "work.h"
 
 #include <errno.h>
@@ -57,6 +59,7 @@ static bool instance_open(struct hush_fs *fs, struct hush_instance *instance,
         return false;
     instance->provider->stash = fs->stash;
     instance->provider->exact_names = true;
+    hush_watch_listen(instance);
     instance->source = hush_item_source_id(fs, config);
     for (size_t i = 0; i < config->option_count; i++) {
         const struct hush_option *row =
@@ -184,6 +187,8 @@ static void announce(struct hush_fs *fs)
         hush_metric_add(HUSH_METRIC_REPLAYED, hush_session_replays(fs->session));
         hush_info("took over generation=%u replayed=%u", atomic_load(&fs->state->worker_generation),
                   hush_session_replays(fs->session));
+    } else {
+        hush_info("mounted '%s' instances=%zu", fs->state->mount_path, fs->instance_count);
     }
     pthread_mutex_lock(&fs->lock);
     if (fs->state->served_config != 0 && fs->state->served_config != now)

@@ -2,6 +2,7 @@
 /* watch.c - see watch.h. Called by work.c. */
 #include "watch.h"
 
+#include "call.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "gate.h"
@@ -12,6 +13,7 @@
 #include "work.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -102,6 +104,31 @@ static void changed(void *ctx, const char *path)
     hush_gate_answer_woken(fs);
 }
 
+static void told(struct hush_listener *self, enum hush_status status, const char *why)
+{
+    struct hush_upkeep *upkeep = (struct hush_upkeep *)(void *)self; /* its first member */
+    struct hush_instance *instance =
+        (struct hush_instance *)(void *)((char *)upkeep - offsetof(struct hush_instance, upkeep));
+    enum hush_status before;
+
+    pthread_mutex_lock(&instance->fs->lock);
+    before = upkeep->status;
+    upkeep->status = status;
+    (void)snprintf(upkeep->why, sizeof(upkeep->why), "%s", status == HUSH_OK ? "" : why);
+    pthread_mutex_unlock(&instance->fs->lock);
+    if (status != HUSH_OK && status != before)
+        hush_warning("upkeep failed instance=%s status=%s reason=\"%s\"", instance->config->name,
+                     hush_status_name(status), why);
+    else if (status != before)
+        hush_info("upkeep works again instance=%s", instance->config->name);
+}
+
+void hush_watch_listen(struct hush_instance *instance)
+{
+    instance->upkeep.listener.told = told;
+    instance->provider->listener = &instance->upkeep.listener;
+}
+
 /* Nobody looked for a while. */
 static void missed(struct hush_instance *instance)
 {
@@ -118,24 +145,39 @@ static void set_watching(struct hush_instance *instance, bool watching)
     pthread_mutex_unlock(&instance->fs->lock);
 }
 
+static void rest(struct hush_instance *instance)
+{
+    hush_op_wait(&instance->watch_op, -1, hush_now_ns() + PAUSE_MS * (uint64_t)HUSH_NS_PER_MS);
+}
+
+/* A request will open it, if it could not be opened at the start. */
+static void await_open(struct hush_instance *instance)
+{
+    if (hush_provider_is_open(instance->provider))
+        return;
+    while (!hush_provider_is_open(instance->provider) && !hush_op_canceled(&instance->watch_op))
+        rest(instance);
+    missed(instance);
+}
+
 static void *watch_thread(void *arg)
 {
     struct hush_instance *instance = arg;
-    const struct hush_provider_ops *ops = instance->provider->ops;
-    bool complete = (instance->provider->flags & HUSH_WATCH_IS_PARTIAL) == 0;
+    struct hush_provider *p = instance->provider;
 
+    await_open(instance);
     while (!hush_op_canceled(&instance->watch_op)) {
         enum hush_status status;
 
-        set_watching(instance, complete);
-        status = ops->watch(instance->provider, &instance->watch_op, changed, instance);
+        set_watching(instance, (p->flags & HUSH_WATCH_IS_PARTIAL) == 0);
+        status = hush_provider_watch(p, &instance->watch_op, changed, instance);
         set_watching(instance, false);
         if (status == HUSH_CANCELED || status == HUSH_UNSUPPORTED ||
             hush_op_canceled(&instance->watch_op))
             break;
         hush_warning("watch ended instance=%s status=%s reason=\"%s\"", instance->config->name,
                      hush_status_name(status), instance->watch_op.detail);
-        hush_op_wait(&instance->watch_op, -1, hush_now_ns() + PAUSE_MS * (uint64_t)HUSH_NS_PER_MS);
+        rest(instance);
         missed(instance);
     }
     return NULL;

@@ -11,6 +11,9 @@
 
 #include <time.h>
 
+/* From now on instance's provider can tell what it knows of itself: status shows it, and each
+ * change is logged. Before open(). */
+void hush_watch_listen(struct hush_instance *instance);
 bool hush_watch_start(struct hush_instance *instance); /* true also if the provider cannot watch */
 bool hush_watch_stop(struct hush_instance *instance, const struct timespec *end); /* monotonic */
 

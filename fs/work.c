@@ -2,6 +2,7 @@
 /* work.c - see work.h. Called by decide.c, timer.c, watch.c and worker.c. */
 #include "work.h"
 
+#include "call.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -160,12 +161,12 @@ static bool fetch_prepare(struct hush_fs *fs, const struct hush_job *job, struct
 static enum hush_status fetch_call(struct hush_job *job, const struct fetch *f,
                                    struct hush_value *value)
 {
-    const struct hush_provider_ops *ops = job->instance->provider->ops;
+    struct hush_provider *p = job->instance->provider;
     struct hush_ref ref = {.path = f->ref.path, .version = f->ref.version, .params = f->params};
     enum hush_status status;
 
     hush_metric_add(HUSH_METRIC_FETCHES, 1);
-    status = ops->fetch(job->instance->provider, &job->op, &ref, &f->if_not, value);
+    status = hush_provider_fetch(p, &job->op, &ref, &f->if_not, value);
     if (status == HUSH_OK)
         status = shape(&job->op, job->instance->config, f->directory, value);
     if (status != HUSH_OK)

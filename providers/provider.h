@@ -15,6 +15,10 @@
  *            run at the same time on several threads; a provider locks what it changes after
  *            open().
  *
+ * Failure:   after a failed open() nothing is called but close(), and then perhaps open() again, on
+ *            the same instance with the same options: so open() sets all that it uses, and may fill
+ *            options in, but not so that the next open() reads them in another way.
+ *
  * Blocking:  calls may block, but never past op->deadline_ns, and they return HUSH_CANCELED soon
  *            after hush_op_canceled(op) turns true. open() should not talk to the network: the
  *            mount comes up with its backends down.
@@ -118,6 +122,9 @@ struct hush_entry {
  * a secret and a folder is emitted twice. */
 typedef enum hush_status hush_emit_fn(void *ctx, const struct hush_entry *entry);
 
+/* What advise() says of an option; the text is a sentence that begins with its name. */
+typedef void hush_advice_fn(void *ctx, const char *option, const char *text);
+
 /* What watch() reports: the secret (or, for "", everything) may have changed, appeared or gone. */
 typedef void hush_changed_fn(void *ctx, const char *path);
 
@@ -142,10 +149,11 @@ struct hush_provider {
     const struct hush_provider_ops *ops;
     const char *instance;           /* "prod" in [provider/prod]; borrowed for its life */
     const struct hush_environ *env; /* the captured environment; borrowed; NULL: empty */
-    bool opened;                    /* the registry's: open() was called, so close() is due */
-    unsigned flags;                 /* enum hush_provider_flags; ops->flags until open() */
+    _Atomic unsigned flags;         /* enum hush_provider_flags; ops->flags until open() */
     struct hush_stash *stash;       /* the core's; NULL: nothing outlives this process */
     bool exact_names;               /* the core's: see Names above */
+    struct hush_listener *listener; /* likewise; NULL: nobody */
+    struct hush_opening *opening;   /* call.c's */
 };
 
 struct hush_provider_ops {
@@ -173,6 +181,10 @@ struct hush_provider_ops {
      * open(), maybe without one, and without the environment, so that what it may say is no fault.
      * NULL: nothing but what the table says. */
     enum hush_status (*check)(struct hush_provider *self, struct hush_op *op);
+
+    /* What is no error, but hardly meant, likewise: options that have no effect beside the others,
+     * what the mount's environment must bring. tell() of an option that is not given is dropped. */
+    void (*advise)(struct hush_provider *self, hush_advice_fn *tell, void *ctx);
 
     /* Everything directly below prefix ("": the top; else a folder without trailing '/'), all
      * pages. HUSH_NOT_FOUND: there is no such folder. Never fetches a value. */
@@ -227,25 +239,16 @@ enum hush_status hush_stash_put(struct hush_provider *self, struct hush_op *op, 
                                 struct hush_secret *secret);
 struct hush_secret *hush_stash_get(struct hush_provider *self, const char *name);
 
+/*
+ * What watch() learns of the instance as a whole before any reader meets it, such as a token that
+ * could not be renewed; HUSH_OK: that is over. The core shows it, and logs when it changes.
+ */
+struct hush_listener {
+    void (*told)(struct hush_listener *self, enum hush_status status, const char *why);
+};
+void hush_provider_tell(struct hush_provider *self, enum hush_status status, const char *why);
+
 /* The instance behind self: struct vault *v = HUSH_PROVIDER(struct vault, self); */
 #define HUSH_PROVIDER(type, self) ((type *)((char *)(self)-offsetof(type, base)))
-
-/* -- The registry (registry.c) ----------------------------------------------------------------- */
-
-/* Every provider built in, sorted by name, NULL-terminated. */
-extern const struct hush_provider_ops *const hush_providers[];
-
-const struct hush_provider_ops *hush_provider_find(const char *type); /* NULL: unknown */
-
-/*
- * A new instance with its options at their defaults; set the others with
- * hush_option_set(ops->options, …, self, …) before hush_provider_open(). NULL: no memory. instance
- * and env are borrowed.
- */
-struct hush_provider *hush_provider_new(const struct hush_provider_ops *ops, const char *instance,
-                                        const struct hush_environ *env);
-enum hush_status hush_provider_open(struct hush_provider *self, struct hush_op *op);
-/* Close it if it was opened, free its options and itself. NULL ok. */
-void hush_provider_free(struct hush_provider *self);
 
 #endif

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.h - one event, one line: key=value text with a priority. To stderr with "<N>" prefixes that
- * journald reads, or to syslog(3). Only fs/ logs above debug; providers return details instead.
- * Never pass a value, token, header or body: bytes that are not printable ASCII become '?', and a
- * line is at most 1 KiB.
+ * log.h - one event, one line: key=value text with a priority. To syslog(3), or to stderr: where
+ * that is a regular file, as
+ *
+ *     2026-11-29T12:00:00.123Z hushfs-worker[123]: warning: text
+ *
+ * and else as "<4>hushfs-worker: text", since journald reads the prefix and adds the rest. Only fs/
+ * logs above debug; providers return details instead. Never pass a value, token, header or body:
+ * bytes that are not printable ASCII become '?', and a line is at most 1 KiB.
  */
 #ifndef HUSH_LOG_H
 #define HUSH_LOG_H
@@ -17,7 +21,8 @@ enum hush_log_level {
     HUSH_LOG_DEBUG = 7
 };
 
-/* ident ("hushfs-worker") is borrowed for ever. Until called: stderr, INFO. */
+/* ident ("hushfs-worker") is borrowed for ever. Until called: stderr, "<N>", INFO. What stderr is
+ * is looked at here. */
 void hush_log_open(const char *ident, bool to_syslog, enum hush_log_level most);
 
 __attribute__((format(printf, 2, 3))) void hush_log(enum hush_log_level level, const char *fmt,

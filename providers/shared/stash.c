@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stash.c - the stash of provider.h as providers see it: their own part of what the core keeps.
+ * stash.c - the stash of provider.h as providers see it: their own part of what the core keeps. And
+ * the core's listener.
  */
 #include "provider.h"
 
@@ -15,4 +16,10 @@ enum hush_status hush_stash_put(struct hush_provider *self, struct hush_op *op, 
 struct hush_secret *hush_stash_get(struct hush_provider *self, const char *name)
 {
     return self->stash == NULL ? NULL : self->stash->get(self->stash, self->instance, name);
+}
+
+void hush_provider_tell(struct hush_provider *self, enum hush_status status, const char *why)
+{
+    if (self->listener != NULL)
+        self->listener->told(self->listener, status, why);
 }

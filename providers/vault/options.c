@@ -193,11 +193,14 @@ static enum hush_status settle_url(struct vault *v, struct hush_op *op)
 
 /* -- Names and files --------------------------------------------------------------------------- */
 
-/* One slash at either end is a habit, not a part of the name. */
+/* One slash at either end is a habit, not a part of the name. More are left, and refused: also when
+ * this is done again. */
 static void settle_trim(char *text)
 {
     size_t size = strlen(text);
 
+    if (size > 1 && (strncmp(text, "//", 2) == 0 || strcmp(text + size - 2, "//") == 0))
+        return;
     if (size != 0 && text[size - 1] == '/')
         text[--size] = '\0';
     if (text[0] == '/')

@@ -76,6 +76,14 @@ static void renew_rest(struct renew *r, const struct vault_token *t, bool done)
     r->not_before_ns = now_ns + (pause_ns > least_ns ? pause_ns : least_ns);
 }
 
+/* With the lock held, given back meanwhile. */
+static void renew_tell(struct vault *v, enum hush_status status, const char *why)
+{
+    pthread_mutex_unlock(&v->token.lock);
+    hush_provider_tell(&v->base, status, why);
+    pthread_mutex_lock(&v->token.lock);
+}
+
 /* -- What -------------------------------------------------------------------------------------- */
 
 /* The answer to a renewal; with the lock held. */
@@ -164,7 +172,7 @@ static bool renew_helps(const struct vault_token *t)
 static void renew_tend(struct vault *v, struct hush_op *op, struct renew *r)
 {
     struct vault_token *t = &v->token;
-    enum hush_status status = HUSH_UNSUPPORTED;
+    enum hush_status status = HUSH_UNSUPPORTED, login;
     bool done = false;
 
     op->deadline_ns = hush_now_ns() + RENEW_MS * (uint64_t)HUSH_NS_PER_MS;
@@ -172,8 +180,11 @@ static void renew_tend(struct vault *v, struct hush_op *op, struct renew *r)
         status = renew_token(v, op);
         done = status == HUSH_OK;
     }
-    if (!done && !renew_helps(t) && !t->busy)
-        status = vault_token_login(v, op, true, &done);
+    if (!done && !renew_helps(t) && !t->busy) {
+        login = vault_token_login(v, op, true, &done);
+        if (login != HUSH_OK || done) /* else a given token lives still: why it was not renewed */
+            status = login;
+    }
     if (!done && renew_can(t) && !renew_helps(t) && !t->busy)
         status = renew_token(v, op);
     op->deadline_ns = 0;
@@ -181,6 +192,8 @@ static void renew_tend(struct vault *v, struct hush_op *op, struct renew *r)
         hush_debug("token of instance=%s not renewed status=%s reason=\"%s\"", v->base.instance,
                    hush_status_name(status), op->detail);
     renew_rest(r, t, done);
+    if (status != HUSH_CANCELED && status != HUSH_UNSUPPORTED)
+        renew_tell(v, status, op->detail);
 }
 
 /* Until op is canceled. */
@@ -199,6 +212,7 @@ static void renew_watch(struct vault *v, struct hush_op *op, hush_changed_fn *ch
         if (before != r.generation) {
             r.pause_ms = 0;
             r.not_before_ns = 0;
+            renew_tell(v, HUSH_OK, ""); /* somebody has logged in */
         }
         due_ns = renew_due_ns(&r, t);
         if (before != r.generation && before != 0 && dynamic) {

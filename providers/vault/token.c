@@ -140,6 +140,7 @@ enum hush_status vault_token_init(struct vault *v, struct hush_op *op)
     pthread_condattr_t attributes;
     bool made;
 
+    *t = (struct vault_token){0};
     pthread_mutex_init(&t->lock, NULL); /* cannot fail, nor can what follows but for memory */
     made = pthread_condattr_init(&attributes) == 0 &&
            pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&

@@ -106,6 +106,7 @@ const struct hush_provider_ops hush_provider_vault = {
     .size = sizeof(struct vault),
     .options = vault_options,
     .check = vault_check,
+    .advise = vault_advise,
     .open = vault_open,
     .close = vault_close,
     .fetch = vault_fetch,

@@ -2,6 +2,7 @@
 /*
  * vault_int.h - what the files of the Vault and OpenBao provider share.
  *
+ *     advise.c    what `hushfs check` says of options that have no effect
  *     options.c   the option table, and the environment (BAO_*, VAULT_*) where an option is unset
  *     request.c   one request: URL, namespace, token, one re-login, what an answer means
  *     path.c      the paths below /v1/ that names become
@@ -105,6 +106,9 @@ enum hush_status vault_options_settle(struct vault *v, struct hush_op *op);
 /* What of this is certain without an environment; for the slot check. */
 enum hush_status vault_options_check(struct vault *v, struct hush_op *op);
 void vault_options_release(struct vault *v);
+
+/* advise.c: the slot of that name. */
+void vault_advise(struct hush_provider *self, hush_advice_fn *tell, void *ctx);
 
 /* -- path.c ------------------------------------------------------------------------------------ */
 

@@ -23,6 +23,7 @@ enum {
     LIFE_IDLE_MS = 2000,
     LIFE_IDLE_WAKE_UPS = 6, /* in that time: two or three a second, not one for each look at op */
     LIFE_FLIP_SIZE = 4096,
+    LIFE_AGAIN_MS = 1050, /* a little more than the core's pause */
 };
 
 /* -- Tables ------------------------------------------------------------------------------------ */
@@ -129,6 +130,89 @@ static void free_without_open(struct contract *c)
 {
     hush_provider_free(contract_new_provider(c)); /* close() is not due */
     hush_provider_free(NULL);
+}
+
+static bool life_can_spoil(const struct contract_fixture *fixture,
+                           const struct hush_provider_ops *ops)
+{
+    (void)ops;
+    return fixture->spoil != NULL;
+}
+
+static enum hush_status life_open(struct contract *c, char detail[HUSH_DETAIL_MAX])
+{
+    struct hush_op op;
+    enum hush_status status;
+
+    hush_op_init(&op, c->arena, CONTRACT_OP_MS);
+    status = c->ops->open(c->provider, &op);
+    memcpy(detail, op.detail, HUSH_DETAIL_MAX);
+    return status;
+}
+
+/* As the core does it: open() fails, close(), open() fails alike, close(), open() succeeds. */
+static void open_fails_then_again(struct contract *c)
+{
+    struct hush_provider *first = c->provider;
+    const size_t fds = life_open_fds();
+    char why[HUSH_DETAIL_MAX], again[HUSH_DETAIL_MAX];
+    enum hush_status status;
+
+    c->provider = contract_new_provider(c);
+    c->fixture->spoil(c, c->provider, true);
+    status = life_open(c, why);
+    assert_true(status != HUSH_OK && status != HUSH_CANCELED && why[0] != '\0');
+    for (int i = 0; i < LIFE_OPENS; i++) {
+        c->ops->close(c->provider);
+        assert_int_equal(life_open(c, again), status);
+        assert_string_equal(again, why);
+    }
+    assert_int_equal(life_open_fds(), fds);
+    assert_int_equal(hush_arena_usage(c->arena).blocks, c->blocks);
+    c->fixture->spoil(c, c->provider, false);
+    c->ops->close(c->provider);
+    assert_int_equal(life_open(c, again), HUSH_OK);
+    contract_expect(c, "alpha", "first value\n", 12);
+    c->ops->close(c->provider);
+    hush_provider_free(c->provider);
+    c->provider = first;
+    assert_int_equal(hush_arena_usage(c->arena).blocks, c->blocks);
+}
+
+static enum hush_status life_emit(void *ctx, const struct hush_entry *entry)
+{
+    (void)ctx;
+    (void)entry;
+    fail_msg("it was asked");
+    return HUSH_OK;
+}
+
+/* Through the core: every call is answered with open()'s reason, until open() succeeds. */
+static void not_open_is_not_asked(struct contract *c)
+{
+    const struct hush_ref ref = {.path = "alpha"};
+    const struct hush_version none = {""};
+    struct hush_provider *provider = contract_new_provider(c);
+    struct hush_value value = {0};
+    char why[HUSH_DETAIL_MAX];
+    enum hush_status status;
+    struct hush_op op;
+
+    c->fixture->spoil(c, provider, true);
+    hush_op_init(&op, c->arena, CONTRACT_OP_MS);
+    status = hush_provider_open(provider, &op);
+    memcpy(why, op.detail, sizeof(why));
+    c->fixture->spoil(c, provider, false);
+    hush_op_init(&op, c->arena, CONTRACT_OP_MS);
+    assert_int_equal(hush_provider_fetch(provider, &op, &ref, &none, &value), status);
+    assert_string_equal(op.detail, why);
+    assert_null(value.secret);
+    if (c->ops->list != NULL)
+        assert_int_equal(hush_provider_list(provider, &op, "", life_emit, NULL), status);
+    contract_sleep_ms(LIFE_AGAIN_MS);
+    assert_int_equal(hush_provider_fetch(provider, &op, &ref, &none, &value), HUSH_OK);
+    hush_value_clear(&value);
+    hush_provider_free(provider);
 }
 
 static void failures_leak_nothing(struct contract *c)
@@ -372,6 +456,8 @@ const struct contract_check contract_life_checks[] = {
     {"options_are_documented", options_are_documented, NULL},
     {"open_close_many", open_close_many, NULL},
     {"free_without_open", free_without_open, NULL},
+    {"open_fails_then_again", open_fails_then_again, life_can_spoil},
+    {"not_open_is_not_asked", not_open_is_not_asked, life_can_spoil},
     {"failures_leak_nothing", failures_leak_nothing, NULL},
     {"threads_fetch", threads_fetch, NULL},
     {"threads_see_whole_values", threads_see_whole_values, contract_can_put},

@@ -82,6 +82,14 @@ struct hush_provider *contract_new_provider(struct contract *c)
     return provider;
 }
 
+void contract_set(struct hush_provider *provider, const char *option, const char *value)
+{
+    char error[160];
+
+    assert_true(
+        hush_option_set(hush_option_find(provider->ops->options, option), provider, value, error));
+}
+
 enum hush_status contract_fetch(struct contract *c, const char *name, struct hush_value *out)
 {
     const struct hush_ref ref = {.path = name};

@@ -8,8 +8,8 @@
 #ifndef HUSH_TESTS_CONTRACT_H
 #define HUSH_TESTS_CONTRACT_H
 
+#include "call.h"
 #include "core/arena.h"
-#include "provider.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,6 +65,10 @@ struct contract_fixture {
     void (*configure)(struct contract *c, struct hush_provider *provider);
     void (*tear_down)(struct contract *c);
 
+    /* Make open() fail, for what is wrong with an option or the backend, and let it succeed again.
+     * NULL: it cannot fail. */
+    void (*spoil)(struct contract *c, struct hush_provider *provider, bool spoilt);
+
     /* Replace, or remove (bytes NULL), a secret while the provider is open. NULL: it cannot. */
     void (*put)(struct contract *c, const char *name, const void *bytes, size_t size);
 };
@@ -90,6 +94,7 @@ void contract_seeds(const struct contract_fixture *fixture,
                     void *ctx);
 
 /* What the checks share. */
+void contract_set(struct hush_provider *provider, const char *option, const char *value);
 struct hush_provider *contract_new_provider(struct contract *c); /* configured, not opened */
 enum hush_status contract_fetch(struct contract *c, const char *name, struct hush_value *out);
 void contract_expect(struct contract *c, const char *name, const void *bytes, size_t size);

@@ -79,10 +79,22 @@ static void dir_set_up(struct contract *c)
 static void dir_configure(struct contract *c, struct hush_provider *provider)
 {
     const char *option = strcmp(c->ops->name, "file") == 0 ? "root" : "dir";
-    char path[DIR_PATH_MAX], error[160];
+    char path[DIR_PATH_MAX];
 
     dir_path(c, "", path);
-    assert_true(hush_option_set(hush_option_find(c->ops->options, option), provider, path, error));
+    contract_set(provider, option, path);
+}
+
+static void dir_spoil(struct contract *c, struct hush_provider *provider, bool spoilt)
+{
+    char path[DIR_PATH_MAX];
+
+    (void)provider;
+    dir_path(c, ".open.error", path);
+    if (spoilt)
+        dir_write(path, "UNAVAILABLE", 11);
+    else
+        assert_int_equal(unlink(path), 0);
 }
 
 static int dir_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -99,7 +111,7 @@ static void dir_tear_down(struct contract *c)
 }
 
 /* clang-format off */
-#define DIR_FIXTURE(name, more)                                             \
+#define DIR_FIXTURE(name, more, spoils)                                     \
     const struct contract_fixture contract_##name = {                       \
         .type = #name,                                                      \
         .flags = CONTRACT_NUL | CONTRACT_FOLDERS | (more),                  \
@@ -107,9 +119,10 @@ static void dir_tear_down(struct contract *c)
         .set_up = dir_set_up,                                               \
         .configure = dir_configure,                                         \
         .tear_down = dir_tear_down,                                         \
+        .spoil = (spoils),                                                  \
         .put = dir_put,                                                     \
     }
 /* clang-format on */
 
-DIR_FIXTURE(file, 0);
-DIR_FIXTURE(test, CONTRACT_POLLS);
+DIR_FIXTURE(file, 0, NULL); /* a root that is not there yet is no failure */
+DIR_FIXTURE(test, CONTRACT_POLLS, dir_spoil);

@@ -71,10 +71,14 @@ static void env_set_up(struct contract *c)
 
 static void env_configure(struct contract *c, struct hush_provider *provider)
 {
-    char error[160];
+    (void)c;
+    contract_set(provider, "prefix", "contract-");
+}
 
-    assert_true(
-        hush_option_set(hush_option_find(c->ops->options, "prefix"), provider, "contract-", error));
+static void env_spoil(struct contract *c, struct hush_provider *provider, bool spoilt)
+{
+    (void)c;
+    contract_set(provider, "prefix", spoilt ? "1" : "contract-");
 }
 
 static void env_tear_down(struct contract *c)
@@ -88,4 +92,5 @@ const struct contract_fixture contract_env = {
     .set_up = env_set_up,
     .configure = env_configure,
     .tear_down = env_tear_down,
+    .spoil = env_spoil,
 };

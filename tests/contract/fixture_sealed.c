@@ -67,13 +67,17 @@ static void sealed_set_up(struct contract *c)
 
 static void sealed_configure(struct contract *c, struct hush_provider *provider)
 {
-    const struct hush_option *options = c->ops->options;
     struct sealed_paths paths = {0};
-    char error[160];
 
     sealed_paths(c, &paths);
-    assert_true(hush_option_set(hush_option_find(options, "store"), provider, paths.store, error));
-    assert_true(hush_option_set(hush_option_find(options, "key_file"), provider, paths.key, error));
+    contract_set(provider, "store", paths.store);
+    contract_set(provider, "key_file", paths.key);
+}
+
+static void sealed_spoil(struct contract *c, struct hush_provider *provider, bool spoilt)
+{
+    (void)c;
+    contract_set(provider, "passphrase_file", spoilt ? "/nowhere" : "");
 }
 
 static int sealed_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -96,5 +100,6 @@ const struct contract_fixture contract_sealed = {
     .set_up = sealed_set_up,
     .configure = sealed_configure,
     .tear_down = sealed_tear_down,
+    .spoil = sealed_spoil,
     .put = sealed_put,
 };

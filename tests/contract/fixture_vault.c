@@ -149,11 +149,15 @@ static void vault_configure(struct contract *c, struct hush_provider *provider)
     const struct {
         const char *name, *value;
     } rows[] = {{"url", server->url}, {"mount", c->dir}, {"token_file", server->token_file}};
-    char error[160];
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        assert_true(hush_option_set(hush_option_find(c->ops->options, rows[i].name), provider,
-                                    rows[i].value, error));
+        contract_set(provider, rows[i].name, rows[i].value);
+}
+
+static void vault_spoil(struct contract *c, struct hush_provider *provider, bool spoilt)
+{
+    (void)c;
+    contract_set(provider, "auth_method", spoilt ? "cert" : "token");
 }
 
 static void vault_tear_down(struct contract *c)
@@ -175,5 +179,6 @@ const struct contract_fixture contract_vault = {
     .set_up = vault_set_up,
     .configure = vault_configure,
     .tear_down = vault_tear_down,
+    .spoil = vault_spoil,
     .put = vault_put,
 };

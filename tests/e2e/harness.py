@@ -492,6 +492,7 @@ def force_umount(path):
 
 # -- A mount ----------------------------------------------------------------------------------------------
 
+# The level in a log file is a word ("… hushfs-worker[1]: warning: …"), which this finds as such.
 BAD_LOG = re.compile(r"^<[0-4]>|\b(error|warning|fatal|assert\w*|\w*Sanitizer|leak\w*)\b", re.IGNORECASE)
 
 

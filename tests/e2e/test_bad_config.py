@@ -4,6 +4,7 @@ file, line and the word that matters. Good ones are accepted, and what is dumped
 
 import json
 import os
+import pwd
 
 import pytest
 from cli import CONFIG, DONE, FAILED, USAGE, run, write
@@ -64,6 +65,9 @@ BROKEN = {
     "no deadline": (GOOD + "[mount]\ndeadline = 0\n", 4, "'deadline'", "more than 0"),
     "long deadline": (GOOD + "[mount]\ndeadline = 11s\n", 4, "'deadline'", "10s"),
     "little memory": (GOOD + "[mount]\nmemory = 4k\n", 4, "'memory'", "1M"),
+    "root as the serving user": (GOOD + "[mount]\nuser = root\n", 4, "'user'", "must not be root"),
+    "root by its number": (GOOD + "[mount]\nuser = 0\n", 4, "'user'", "must not be root"),
+    "more memory than there is": (GOOD + "[mount]\nmemory = 99999G\n", 4, "'memory'", "this machine has"),
     "open in no way": (GOOD + "[mount]\nopen = always\n", 4, "'open'", "checked, kernel"),
     "no page cache where the kernel opens": (
         GOOD + "[path/e/a]\npage_cache = no\n[mount]\nopen = kernel\n", 4, "'page_cache'", "open = kernel",
@@ -179,6 +183,64 @@ def test_a_key_that_a_field_cannot_have_is_a_warning(tmp_path):
     assert answer["good"] is True and answer["errors"] == []
     assert [(w["file"], w["line"]) for w in answer["warnings"]] == [(str(file), 5)]
     assert json.loads(run("check", "-c", write(tmp_path / "d", GOOD), "--json").out)["warnings"] == []
+
+
+# -- Warnings -------------------------------------------------------------------------------------------
+
+VAULT = "[mount]\nuser = 65534\n[provider/v]\ntype = vault\n"
+
+# name: (text, line, what is told)
+DUBIOUS = {
+    "option of another method": (
+        VAULT + "url = https://a\napprole_role_id = x\n", 6, "'approle_role_id' has no effect with auth_method = token",
+    ),
+    "authorities without TLS": (
+        VAULT + "ca_file = /ca\nurl = http://127.0.0.1:1\n", 5, "'ca_file' has no effect: the server is asked by http",
+    ),
+    "no certificate": (
+        VAULT + "url = https://a\nauth_method = cert\n", 6,
+        "auth_method = cert needs cert_auth_cert, or $BAO_CLIENT_CERT or $VAULT_CLIENT_CERT where it is mounted",
+    ),
+    "a key alone": (
+        VAULT + "url = https://a\ncert_auth_cert_key = /k\n", 6,
+        "'cert_auth_cert_key' needs cert_auth_cert, or $BAO_CLIENT_CERT or $VAULT_CLIENT_CERT where it is mounted",
+    ),
+    "a credential by its name": (
+        VAULT + "url = https://a\ncert_auth_cert = name\n", 6,
+        "'cert_auth_cert' is the name of a systemd credential: the mount needs $CREDENTIALS_DIRECTORY",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DUBIOUS)
+def test_dubious(tmp_path, name):
+    text, line, told = DUBIOUS[name]
+    file = write(tmp_path / "c", text)
+    result = run("check", "-c", file)
+    assert (result.status, result.err) == (DONE, f"{file}:{line}: warning: [provider/v]: {told}\n"), result
+    assert b": good: " in result.out
+    answer = json.loads(run("check", "-c", file, "--json").out)
+    assert (answer["good"], answer["errors"]) == (True, [])
+    assert answer["warnings"] == [{"file": str(file), "line": line, "text": f"[provider/v]: {told}"}]
+    with open(tmp_path / "out", "wb") as out:  # as the keeper asks
+        assert run("check", "-c", file, "--emit-fd", out.fileno(), pass_fds=[out.fileno()]).err == ""
+
+
+def test_errors_come_without_warnings(tmp_path):
+    text = DUBIOUS["a key alone"][0] + "oops = 1\n"
+    file = write(tmp_path / "c", text)
+    assert "warning" not in run("check", "-c", file).err
+    answer = json.loads(run("check", "-c", file, "--json").out)
+    assert (answer["good"], len(answer["errors"]), answer["warnings"]) == (False, 1, [])
+
+
+def test_the_default_user_is_missing(tmp_path):
+    file = write(tmp_path / "c", GOOD)
+    missing = "hushfs" not in [entry.pw_name for entry in pwd.getpwall()]
+    told = f"{file}: warning: [mount]: there is no user 'hushfs' here, as whom a mount is served: make it, or set 'user'\n"
+    assert run("check", "-c", file).err == (told if missing else "")
+    assert run("check", "-c", file, "-o", "user=65534").err == ""
+    assert run("check", "-c", file, "-o", "user=root").status == CONFIG
 
 
 # -- Files ----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 """The life of a mount: how it comes, what it refuses, how it goes."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -59,6 +60,40 @@ def test_umount_of_what_is_no_mount(mount):
     m = mount(start=False)
     assert m.command("umount", m.path, check=False).returncode == 4
     assert m.command("umount", m.base / "nothing", check=False).returncode == 4
+
+
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z hushfs-(keeper|worker)\[\d+\]: (info|warning|error): (.*)")
+
+
+def test_a_log_file_tells_a_mount_from_its_beginning_to_its_end(mount):
+    m = mount(files={"db": content(1)})
+    pids = m.pids()
+    m.reload()
+    m.expect_log("worker died")
+    killed = m.kill("worker")
+    wait_for(lambda: m.pids().get("worker") not in (None, killed), 5, "a new worker")
+    assert version_of(harness.read(m / "db")) == 1
+    m.umount()
+    wait_for(lambda: not any(map(harness.alive, m.seen_pids)), 5, "the end")
+    lines = [LINE.fullmatch(line) for line in m.log_text().splitlines()]
+    assert all(lines), m.log_text()
+    said = [line[3] for line in lines]
+    assert said[0] == f"mounted '{m.path}' instances=1"
+    assert f"unmounted '{m.path}'" in said[-2:], said  # the end of the last worker may be told after it
+    assert sum("mounted '" in text for text in said) == 2
+    assert f"worker replaced, for a reload: pid={pids['worker']}" in said
+    assert f"worker died: pid={killed} signal=9" in said
+    assert not any("exit=74" in text for text in said)
+
+
+def test_a_log_that_is_no_file_is_for_the_journal(mount):
+    m = mount(start=False, files={"db": content(1)})
+    process = subprocess.Popen([m.programs / "hushfs", "mount", "-f", "-c", m.config], stderr=subprocess.PIPE)
+    wait_for(lambda: harness.mounts_below(m.path) and (m / "db").exists(), 10, "a mount")
+    m.umount()
+    said = process.communicate(timeout=10)[1].decode().splitlines()
+    assert said[:2] == [f"<6>hushfs-worker: mounted '{m.path}' instances=1", f"<6>hushfs-keeper: unmounted '{m.path}'"]
+    assert all(line.startswith("<6>hushfs-keeper: worker ended: ") for line in said[2:]), said
 
 
 def refused(m, status=None):

@@ -202,5 +202,5 @@ def test_the_log_says_so(mount):
     pid = m.kill("worker")
     wait_for(lambda: fresh_pid(m, "worker", pid), 5, "a new worker")
     harness.read(m / "a")
-    wait_for(lambda: re.search(rf"worker.*{pid}|{pid}.*worker", m.log_text()), 2, "a line with its pid")
+    wait_for(lambda: re.search(rf"warning: worker died: pid={pid} ", m.log_text()), 2, "a line with its pid")
     assert m.status()["metrics"]["hushfs_takeovers_total"] >= 1

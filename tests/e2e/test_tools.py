@@ -249,9 +249,11 @@ def test_log_check():
         def log_text(self):
             return self.text
 
-    bad = ["level=warning x", "ERROR: AddressSanitizer: heap", "<3>cannot", "assertion failed", "2 leaks"]
+    bad = ["level=warning x", "ERROR: AddressSanitizer: heap", "<3>cannot", "assertion failed", "2 leaks",
+           "2026-11-29T12:00:00.123Z hushfs-keeper[7]: warning: mover died: pid=8 signal=9",
+           "2026-11-29T12:00:00.123Z hushfs-worker[7]: error: instance s: wrong configuration: why"]
     assert Log("\n".join(bad)).bad_log_lines() == bad
-    log = Log("last_error=none\nno errors_total\n<6>event=mounted\nfetch warning=slow")
+    log = Log("last_error=none\nno errors_total\n<6>event=mounted\n2026-11-29T12:00:00.123Z hushfs-worker[7]: info: mounted '/m'\nfetch warning=slow")
     log.expect_log("warning=slow")
     assert log.bad_log_lines() == []
 

@@ -269,6 +269,20 @@ def test_tokens_are_renewed_and_replaced_in_time(bao, vault):
     assert count("auth/token/renew-self") < 12 * lived, "renewed too often"
 
 
+def test_a_renewal_that_fails_is_told_before_readers_meet_it(bao, vault):
+    """A token that may not renew itself: while it lives, status and one line of the log say that it will end."""
+    bao.policy("looker", {"auth/token/lookup-self": "read"})
+    m = vault(bao, token=token_for(bao, "reader", "looker", ttl="9s", no_default_policy=True))
+    m.expect_log("upkeep failed instance=v ")
+    assert m.text("app/user") == "alice"
+    assert m.health()["health"] == "OK"
+    wait_for(lambda: m.health()["health"] != "OK", 9, "the news")
+    assert "the token may not be renewed" in m.health()["last_error"], m.health()
+    assert m.text("app/user") == "alice"
+    assert m.log_text().count("upkeep failed instance=v ") == 1
+    assert "warning: upkeep failed instance=v " in m.log_text()
+
+
 def test_a_token_that_has_ended_while_nobody_read(bao, vault):
     """The server was away for longer than the token's life (here: the worker slept)."""
     m, login = with_approle(vault, bao, {"token_ttl": "2s"}, ttl="0")

@@ -115,8 +115,14 @@ static enum hush_status login(struct test_provider *test, struct hush_op *op)
 enum hush_status test_open(struct hush_provider *self, struct hush_op *op)
 {
     struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
+    enum hush_status status;
     char line[TEST_CONTROL_MAX];
 
+    if (test_exists(test, ".open", ".error"))
+        test_log_call(test, "open", "", "");
+    status = test_script(test, op, ".open");
+    if (status != HUSH_OK)
+        return status;
     if (!test_control(test, "", ".watch", line) || strcmp(line, "partial") == 0)
         self->flags |= HUSH_WATCH_IS_PARTIAL;
     if (test_exists(test, "", ".login"))
@@ -151,10 +157,21 @@ static void test_report(const struct test_provider *test, const char *path,
         test_log_call(test, "changed", path, "");
 }
 
+/* What .upkeep says now; last: said before. */
+static void tell_upkeep(struct test_provider *test, struct hush_op *op, enum hush_status *last)
+{
+    const enum hush_status status = test_script(test, op, ".upkeep");
+
+    if (status != *last)
+        hush_provider_tell(&test->base, status, op->detail);
+    *last = status;
+}
+
 enum hush_status test_watch(struct hush_provider *self, struct hush_op *op,
                             hush_changed_fn *changed, void *ctx)
 {
-    const struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
+    struct test_provider *test = HUSH_PROVIDER(struct test_provider, self);
+    enum hush_status upkeep = HUSH_OK;
     char line[TEST_CONTROL_MAX];
     struct stat last = {0};
 
@@ -165,6 +182,7 @@ enum hush_status test_watch(struct hush_provider *self, struct hush_op *op,
             return hush_fail(op, HUSH_UNSUPPORTED, "there is no '.watch'");
         if (changed_since(test, &last) && test_control(test, "", ".changed", line))
             test_report(test, strcmp(line, "*") == 0 ? "" : line, changed, ctx);
+        tell_upkeep(test, op, &upkeep);
         test_sleep_ms(TEST_SLICE_MS);
     }
     return HUSH_CANCELED;

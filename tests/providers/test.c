@@ -22,6 +22,9 @@
  *     dir/NAME.renew.error, NAME.revoke.error, …    as NAME.error, for renew and revoke
  *     dir/.login         exists: revoke() is called for a login, too (.revoke.error, …)
  *     dir/.once          exists: says that each fetch makes a new credential
+ *     dir/.open.error    open() fails with this status, .open.delay, … as above; each such call is
+ * written to .calls as "open "
+ *     dir/.upkeep.error  watch() tells this status of the instance, as long as it is there
  *     dir/.stash         exists: open() takes what the stash has as "login", or puts that
  *     dir/.watch         exists: it can watch; "partial" in it: not every change is reported
  *     dir/.changed       written anew: watch() reports its first line ("*": everything)

@@ -6,9 +6,9 @@
 #ifndef HUSH_FILE_FIXTURE_H
 #define HUSH_FILE_FIXTURE_H
 
+#include "call.h"
 #include "core/arena.h"
 #include "core/clock.h"
-#include "provider.h"
 #include "unit.h"
 
 #include <errno.h>

@@ -3,6 +3,7 @@
  * test_config.c - configurations from text: what is refused, what is in force, and that what is
  * written reads back the same. Files are test_config_file.c's.
  */
+#include "call.h"
 #include "config.h"
 
 #include "unit.h"

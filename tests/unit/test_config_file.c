@@ -278,6 +278,9 @@ static void knows_users(void **state)
     put(f, "c", GOOD "[mount]\nuser = no-such-user-here\n");
     assert_refused(f, "c", "c", "4: [mount]: 'user' must be a user of this system, or a uid\n");
     put(f, "c", GOOD "[mount]\nuser = root\n");
+    assert_refused(f, "c", "c",
+                   "4: [mount]: 'user' must not be root: the mount is served without any rights\n");
+    put(f, "c", GOOD "[mount]\nuser = daemon\n");
     assert_loads(f, "c");
     put(f, "c", GOOD "[mount]\nuser = 54321\n");
     assert_loads(f, "c");

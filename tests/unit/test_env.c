@@ -3,9 +3,9 @@
  * test_env.c - the env provider: which variable a name means, which names a listing shows, what is
  * said when there is none. That it keeps the contract of all providers is tests/contract's to show.
  */
+#include "call.h"
 #include "core/arena.h"
 #include "core/environ.h"
-#include "provider.h"
 #include "unit.h"
 
 #include <string.h>

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <syslog.h>
+#include <time.h>
 
 static int sent_priority = -1;
 static char sent[4096];
@@ -150,6 +151,82 @@ static int too_long(void *ctx)
     return 0;
 }
 
+static time_t wall_s; /* 0: the real one */
+
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+    if (wall_s == 0)
+        return __real_clock_gettime(clock, now);
+    *now = (struct timespec){.tv_sec = wall_s, .tv_nsec = 7999999};
+    return 0;
+}
+
+static int dates(void *ctx)
+{
+    char path[] = "/tmp/hushfs-log-XXXXXX", text[256], expected[64];
+    int fd = mkstemp(path);
+    struct tm tm;
+
+    (void)ctx; /* none */
+    if (fd < 0 || unlink(path) != 0 || dup2(fd, STDERR_FILENO) < 0)
+        return 1;
+    hush_log_open("x", false, HUSH_LOG_INFO);
+    for (wall_s = 1; wall_s < (time_t)5000000000; wall_s += 86400 * 3 / 2 - 17) {
+        ssize_t n;
+
+        if (ftruncate(fd, 0) != 0 || lseek(fd, 0, SEEK_SET) != 0)
+            return 2;
+        hush_info("y");
+        n = pread(fd, text, sizeof(text) - 1, 0);
+        text[n < 0 ? 0 : n] = '\0';
+        (void)strftime(expected, sizeof(expected), "%Y-%m-%dT%H:%M:%S.007Z x[",
+                       gmtime_r(&wall_s, &tm));
+        if (strncmp(text, expected, strlen(expected)) != 0)
+            return 3;
+    }
+    return 0;
+}
+
+/* A regular file in place of stderr. */
+static int to_file(void *ctx)
+{
+    char path[] = "/tmp/hushfs-log-XXXXXX", text[4096] = "", expected[64], long_text[3000];
+    int fd = mkstemp(path), last = 0, n = 0;
+    time_t before = time(NULL), at;
+    struct tm tm = {0};
+
+    (void)ctx; /* none */
+    if (fd < 0 || unlink(path) != 0 || dup2(fd, STDERR_FILENO) < 0)
+        return 1;
+    hush_log_open("hushfs-test", false, HUSH_LOG_DEBUG);
+    hush_error("path=/x error='%s'", "a\nb");
+    hush_warning("two");
+    hush_info("three");
+    hush_debug("four");
+    memset(long_text, 'y', sizeof(long_text));
+    long_text[sizeof(long_text) - 1] = '\0';
+    hush_info("%s", long_text);
+    if (pread(fd, text, sizeof(text) - 1, 0) < 0)
+        return 2;
+    for (char *line = text; *line != '\0' && n < 4; n++) {
+        static const char *const rest[] = {"error: path=/x error='a?b'\n", "warning: two\n",
+                                           "info: three\n", "debug: four\n"};
+        char *end = strptime(line, "%Y-%m-%dT%H:%M:%S", &tm);
+
+        (void)snprintf(expected, sizeof(expected), "Z hushfs-test[%d]: %s", (int)getpid(), rest[n]);
+        CHECK(end != NULL && end[0] == '.' && strspn(end + 1, "0123456789") == 3);
+        CHECK(strncmp(end + 4, expected, strlen(expected)) == 0);
+        at = timegm(&tm);
+        CHECK(at >= before && at <= time(NULL));
+        line = end + 4 + strlen(expected);
+        last = (int)strlen(line); /* of what follows: in the end the long line */
+    }
+    return n == 4 && last == 1024 && strcmp(text + strlen(text) - 5, "y...\n") == 0 ? 0 : 5;
+}
+
 static int to_syslog(void *ctx)
 {
     int console = -1, fd = catch_stderr(&console);
@@ -195,6 +272,13 @@ static void long_lines_are_cut(void **state)
     assert_int_equal(in_child(too_long, NULL), 0);
 }
 
+static void a_file_gets_times(void **state)
+{
+    (void)state; /* none */
+    assert_int_equal(in_child(to_file, NULL), 0);
+    assert_int_equal(in_child(dates, NULL), 0);
+}
+
 static void syslog_gets_the_same_text(void **state)
 {
     (void)state; /* none */
@@ -209,6 +293,7 @@ int main(void)
         cmocka_unit_test(what_is_below_the_level_is_dropped),
         cmocka_unit_test(control_bytes_do_not_reach_the_log),
         cmocka_unit_test(long_lines_are_cut),
+        cmocka_unit_test(a_file_gets_times),
         cmocka_unit_test(syslog_gets_the_same_text),
     };
 

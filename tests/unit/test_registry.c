@@ -1,97 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_registry.c - the life of an instance as provider.h promises it to providers, and values.
+ * test_registry.c - the providers that are built in, and values.
  */
+#include "call.h"
 #include "core/arena.h"
-#include "provider.h"
 #include "unit.h"
-
-#include <string.h>
-
-struct counting {
-    struct hush_provider base;
-    char *text;
-    uint32_t number;
-};
-
-/* What was called, in order; the instance is gone when it is looked at. */
-static char calls[64];
-static enum hush_status open_status;
-
-static enum hush_status counting_open(struct hush_provider *self, struct hush_op *op)
-{
-    const struct counting *counting = HUSH_PROVIDER(struct counting, self);
-
-    (void)op;
-    assert_string_equal(counting->text, "fallback"); /* the options are there before open() */
-    assert_int_equal(counting->number, 7);
-    (void)strncat(calls, "open ", sizeof(calls) - strlen(calls) - 1);
-    return open_status;
-}
-
-static void counting_close(struct hush_provider *self)
-{
-    const struct counting *counting = HUSH_PROVIDER(struct counting, self);
-
-    assert_non_null(counting->text); /* and still at close() */
-    (void)strncat(calls, "close ", sizeof(calls) - strlen(calls) - 1);
-}
-
-static enum hush_status counting_fetch(struct hush_provider *self, struct hush_op *op,
-                                       const struct hush_ref *ref,
-                                       const struct hush_version *if_not, struct hush_value *out)
-{
-    (void)self;
-    (void)ref;
-    (void)if_not;
-    (void)out;
-    return hush_fail(op, HUSH_NOT_FOUND, "nothing here");
-}
-
-static const struct hush_option counting_options[] = {
-    HUSH_OPTION(struct counting, number, COUNT, "7", "a number"),
-    HUSH_OPTION(struct counting, text, STRING, "fallback", "a text"),
-    {0},
-};
-
-static const struct hush_provider_ops counting_ops = {
-    .name = "counting",
-    .summary = "counts calls",
-    .size = sizeof(struct counting),
-    .options = counting_options,
-    .open = counting_open,
-    .close = counting_close,
-    .fetch = counting_fetch,
-};
-
-static void test_life(void **state)
-{
-    struct hush_provider *provider;
-    struct hush_op op;
-
-    (void)state;
-    for (int failing = 0; failing < 2; failing++) {
-        calls[0] = '\0';
-        open_status = failing ? HUSH_CONFIG : HUSH_OK;
-        provider = hush_provider_new(&counting_ops, "name", NULL);
-        assert_non_null(provider);
-        assert_ptr_equal(provider->ops, &counting_ops);
-        assert_string_equal(provider->instance, "name");
-        hush_op_init(&op, NULL, 0);
-        assert_int_equal(hush_provider_open(provider, &op), open_status);
-        hush_provider_free(provider);
-        assert_string_equal(calls, "open close "); /* also after a failed open() */
-    }
-}
-
-static void test_never_opened(void **state)
-{
-    (void)state;
-    calls[0] = '\0';
-    hush_provider_free(hush_provider_new(&counting_ops, "name", NULL));
-    hush_provider_free(NULL);
-    assert_string_equal(calls, "");
-}
 
 static void test_find(void **state)
 {
@@ -134,8 +47,6 @@ static void test_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_life),
-        cmocka_unit_test(test_never_opened),
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_values),
     };

@@ -3,9 +3,9 @@
  * test_scripted.c - that the provider which other tests script (tests/providers/test.c) does what
  * its control files say: a test that believes to have hung a backend must have hung it.
  */
+#include "call.h"
 #include "core/arena.h"
 #include "core/clock.h"
-#include "provider.h"
 #include "shared/json.h"
 #include "unit.h"
 

@@ -4,6 +4,7 @@
  * what is refused, keys. What happens to damaged files one by one, to killed writers and to full
  * disks is in tests/e2e/test_store.py.
  */
+#include "call.h"
 #include "core/cleanup.h"
 #include "core/lockmem.h"
 #include "core/wipealloc.h"

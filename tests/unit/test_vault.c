@@ -5,6 +5,7 @@
  */
 #include "unit.h"
 
+#include "call.h"
 #include "core/clock.h"
 #include "core/environ.h"
 #include "core/wipealloc.h"

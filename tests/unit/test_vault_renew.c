@@ -124,6 +124,59 @@ static void test_a_failed_renewal_is_tried_again(void **state)
     assert_int_equal(left_s(f), 1000);
 }
 
+struct listener {
+    struct hush_listener base;
+    atomic_uint good, bad;
+    char why[HUSH_DETAIL_MAX];
+};
+
+static void told(struct hush_listener *self, enum hush_status status, const char *why)
+{
+    struct listener *l = (struct listener *)(void *)self;
+
+    if (status != HUSH_OK)
+        (void)snprintf(l->why, sizeof(l->why), "%s %s", hush_status_name(status), why);
+    atomic_fetch_add(status == HUSH_OK ? &l->good : &l->bad, 1);
+}
+
+static bool is_good(void *ctx)
+{
+    return atomic_load(&((struct listener *)ctx)->good) > 0;
+}
+
+static bool is_bad(void *ctx)
+{
+    return atomic_load(&((struct listener *)ctx)->bad) > 0;
+}
+
+/* The core hears of each failure, and when it is over: by a renewal, or by a reader's login. */
+static void test_a_failure_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct listener l = {.base.told = told};
+
+    f->v.base.listener = &l.base;
+    fake_answer(LOGIN, 200, LOGIN_BODY(1000));
+    fake_answer(RENEW, 403, POLICY);
+    fixture_watch(f);
+    expect_token(f, "t1", 1);
+    settle();
+    assert_int_equal(l.bad, 0);
+    fake_answer(LOGIN, 0, "");
+    fake_route(LOGIN)->status = HUSH_UNAVAILABLE;
+    fake_clock_forward(734 * 1000);
+    assert_true(eventually(is_bad, &l));
+    fake_clock_forward(2 * 1000); /* no renewal helps any more: a login is tried */
+    settle();
+    assert_true(fake_calls(LOGIN) > 1);
+    assert_non_null(strstr(l.why, "UNAVAILABLE"));
+    atomic_store(&l.good, 0);
+    fake_answer(LOGIN, 200, LOGIN_BODY(1000));
+    fake_clock_forward(70 * 1000);
+    assert_true(eventually(is_good, &l));
+    fixture_unwatch(f);
+}
+
 /* With the backend down all the time: until the end the token, then an attempt now and then. */
 static void test_nothing_ends_the_watch(void **state)
 {
@@ -483,6 +536,7 @@ int main(void)
         TEST(test_renewed_at_two_thirds),
         TEST(test_a_renewed_token_is_taken_over),
         TEST(test_a_failed_renewal_is_tried_again),
+        TEST(test_a_failure_is_told),
         TEST(test_nothing_ends_the_watch),
         TEST(test_replaced_ahead_of_its_maximum),
         TEST(test_a_new_login_changes_no_static_secret),

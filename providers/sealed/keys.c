@@ -105,7 +105,7 @@ static enum hush_status keys_read_passphrase(struct hush_op *op, const struct se
 {
     const enum hush_status status = keys_read(op, source, source->passphrase_file, out);
 
-    if (status == HUSH_OK && out->bytes[out->size - 1] == '\n')
+    if (out->bytes != NULL && out->bytes[out->size - 1] == '\n')
         out->size--;
     return status;
 }

@@ -193,7 +193,7 @@ static void renew_tend(struct vault *v, struct hush_op *op, struct renew *r)
                    hush_status_name(status), op->detail);
     renew_rest(r, t, done);
     if (status != HUSH_CANCELED && status != HUSH_UNSUPPORTED)
-        renew_tell(v, status, op->detail);
+        renew_tell(v, status, status == HUSH_OK ? "" : op->detail);
 }
 
 /* Until op is canceled. */

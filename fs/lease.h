@@ -36,6 +36,9 @@ enum hush_lease_act hush_lease_due(const struct hush_item *item, uint64_t now_ns
 /* When it is to be renewed or replaced; 0: it is left to its end. */
 uint64_t hush_lease_next(const struct hush_item *item);
 
+/* instance was opened, maybe late: if it gives its login back, a worker needs longer to end. */
+void hush_lease_expect(const struct hush_instance *instance);
+
 /* Do what is due. */
 void hush_lease_tend(struct hush_fs *fs, struct hush_item *item, uint64_t now_ns);
 

@@ -89,6 +89,12 @@ static bool gives_login_back(const struct hush_instance *instance)
     return (instance->provider->flags & HUSH_GIVES_LOGIN_BACK) != 0;
 }
 
+void hush_lease_expect(const struct hush_instance *instance)
+{
+    if (gives_login_back(instance))
+        atomic_store(&instance->fs->state->leases, 1);
+}
+
 static void collect_logins(struct hush_fs *fs, struct revoking *r)
 {
     for (size_t i = 0; i < fs->instance_count; i++)

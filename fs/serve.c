@@ -71,8 +71,7 @@ static bool instance_open(struct hush_fs *fs, struct hush_instance *instance,
     }
     hush_op_init(&op, fs->arena, config->timeout_ms);
     status = hush_provider_open(instance->provider, &op);
-    if ((instance->provider->flags & HUSH_GIVES_LOGIN_BACK) != 0)
-        atomic_store(&fs->state->leases, 1);
+    hush_lease_expect(instance);
     instance->health = status;
     memcpy(instance->detail, op.detail, sizeof(instance->detail));
     if (status != HUSH_OK) /* one bad provider never stops the others */

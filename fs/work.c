@@ -11,6 +11,7 @@
 #include "item.h"
 #include "job.h"
 #include "json.h"
+#include "lease.h"
 #include "rotate.h"
 #include "select.h"
 #include "snapshot.h"
@@ -220,6 +221,7 @@ void hush_job_note_health(struct hush_instance *instance, enum hush_status statu
 
     if (status == HUSH_CANCELED)
         return;
+    hush_lease_expect(instance);
     instance->health = ill ? status : HUSH_OK;
     memcpy(instance->detail, op->detail, sizeof(instance->detail));
     if (!ill)

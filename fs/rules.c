@@ -235,8 +235,10 @@ static bool rule_is_below(const struct hush_rule *rule, struct names *names)
     if (!rule_is_access(rule) || secret_matches(rule, names))
         return false;
     for (const char *at = last_of(rule->glob); *at != '\0' && size < HUSH_NAME_MAX; at++)
-        if (*at != '*')
-            field[size++] = *at == '?' ? 'x' : *at;
+        if (*at == '?')
+            field[size++] = 'x';
+        else if (*at != '*')
+            field[size++] = *at;
     field[size] = '\0';
     names->built_size = 0; /* it may be another field at the same address */
     return field_matches(rule, names, field);

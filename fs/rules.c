@@ -56,6 +56,7 @@ static void names_init(struct names *names, const char *path, const char *field)
                    strcmp(path + whole - tail + 1, value_name) == 0;
     names->count = 0;
     names->built_size = 0;
+    names->built_tail = NULL;
     for (size_t size = names->value ? whole - tail : whole;
          size > 0 && names->count < sizeof(names->sizes) / sizeof(names->sizes[0]);
          size = unversioned(path, size))

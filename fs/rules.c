@@ -24,25 +24,15 @@ static const char value_name[] = ".value", json_name[] = ".json";
 
 /* The names of what is asked for. */
 struct names {
-    const char *path;  /* of the secret, as it was asked for */
-    size_t size;       /* of it, less "/.value" */
-    const char *field; /* in it, as shown; NULL: the secret */
+    const char *path;                    /* of the secret, as it was asked for */
+    const char *field;                   /* in it, as shown; NULL: the secret */
+    bool value;                          /* path ends with "/.value" */
+    size_t sizes[HUSH_NAME_MAX / 2 + 1]; /* of path: less that; and without a version; … */
+    size_t count;                        /* of these */
     char text[PATH_MAX + HUSH_NAME_MAX + 2];
     size_t built_size; /* what stands in text: so much of path, and built_tail below it */
     const char *built_tail;
 };
-
-static void names_init(struct names *names, const char *path, const char *field)
-{
-    const size_t size = strlen(path), tail = sizeof(value_name); /* with the slash */
-    const bool value =
-        size > tail && path[size - tail] == '/' && strcmp(path + size - tail + 1, value_name) == 0;
-
-    names->path = path;
-    names->size = value ? size - tail : size;
-    names->field = field;
-    names->built_size = 0;
-}
 
 /* How much of a secret's name is left without its version; 0: it has none. See name.h. */
 static size_t unversioned(const char *path, size_t size)
@@ -54,6 +44,23 @@ static size_t unversioned(const char *path, size_t size)
         (size_t)(path + size - hash - 1) > HUSH_VERSION_MAX)
         return 0;
     return (size_t)(hash - path);
+}
+
+static void names_init(struct names *names, const char *path, const char *field)
+{
+    const size_t whole = strlen(path), tail = sizeof(value_name); /* with the slash */
+
+    names->path = path;
+    names->field = field;
+    names->value = whole > tail && path[whole - tail] == '/' &&
+                   strcmp(path + whole - tail + 1, value_name) == 0;
+    names->count = 0;
+    names->built_size = 0;
+    names->built_tail = NULL;
+    for (size_t size = names->value ? whole - tail : whole;
+         size > 0 && names->count < sizeof(names->sizes) / sizeof(names->sizes[0]);
+         size = unversioned(path, size))
+        names->sizes[names->count++] = size;
 }
 
 /* Does it match so much of the path, with tail (NULL: nothing) below it? */
@@ -79,23 +86,31 @@ static bool name_matches(const struct hush_rule *rule, struct names *names, size
 /* By a name of the secret? */
 static bool secret_matches(const struct hush_rule *rule, struct names *names)
 {
-    const bool value = names->path[names->size] != '\0';
-    size_t size = value ? names->size : unversioned(names->path, names->size);
-
     if (hush_glob_match(rule->glob, names->path))
         return true;
-    for (; size > 0; size = unversioned(names->path, size))
-        if (name_matches(rule, names, size, NULL) ||
-            (value && name_matches(rule, names, size, value_name)))
+    for (size_t i = names->value ? 0 : 1; i < names->count; i++)
+        if (name_matches(rule, names, names->sizes[i], NULL) ||
+            (names->value && name_matches(rule, names, names->sizes[i], value_name)))
             return true;
     return false;
+}
+
+static const char *last_of(const char *glob)
+{
+    const char *slash = strrchr(glob, '/');
+
+    return slash == NULL ? glob : slash + 1;
 }
 
 /* By a name of something in it? */
 static bool field_matches(const struct hush_rule *rule, struct names *names, const char *field)
 {
-    for (size_t size = names->size; size > 0; size = unversioned(names->path, size))
-        if (name_matches(rule, names, size, field))
+    const char *last = last_of(rule->glob);
+
+    if (strcmp(last, field) != 0 && strpbrk(last, "*?") == NULL)
+        return false; /* most of many fields */
+    for (size_t i = 0; i < names->count; i++)
+        if (name_matches(rule, names, names->sizes[i], field))
             return true;
     return false;
 }
@@ -201,13 +216,6 @@ void hush_settings_restrict(struct hush_settings *whole, const struct hush_setti
     whole->page_cache = whole->page_cache && part->page_cache;
 }
 
-static const char *last_of(const char *glob)
-{
-    const char *slash = strrchr(glob, '/');
-
-    return slash == NULL ? glob : slash + 1;
-}
-
 /* Is it a rule for all of a secret, and nothing else in it? */
 static bool rule_is_whole(const struct hush_rule *rule)
 {
@@ -228,8 +236,10 @@ static bool rule_is_below(const struct hush_rule *rule, struct names *names)
     if (!rule_is_access(rule) || secret_matches(rule, names))
         return false;
     for (const char *at = last_of(rule->glob); *at != '\0' && size < HUSH_NAME_MAX; at++)
-        if (*at != '*')
-            field[size++] = *at == '?' ? 'x' : *at;
+        if (*at == '?')
+            field[size++] = 'x';
+        else if (*at != '*')
+            field[size++] = *at;
     field[size] = '\0';
     names->built_size = 0; /* it may be another field at the same address */
     return field_matches(rule, names, field);

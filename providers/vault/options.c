@@ -17,11 +17,6 @@ enum { VAULT_PORT = 8200, VAULT_PORT_MAX = 65535 };
 static const char *const vault_protocols[] = {"http", "https", NULL};
 static const char *const vault_kv_names[] = {"auto", "v1", "v2", NULL};
 
-/* As of a bool, but it can be unset, which the environment may fill: after that, "no" is even. */
-enum { VERIFY_DEFAULT };
-static const char *const vault_verify_names[] = {"default", "yes", "no", "true", "false",
-                                                 "on",      "off", "1",  "0",    NULL};
-
 /* clang-format off */
 #define VAULT_OPTION(member, kind, fallback, help) \
     HUSH_OPTION(struct vault, member, kind, fallback, help)
@@ -43,8 +38,7 @@ const struct hush_option vault_options[] = {
     VAULT_OPTION(ca_path, PATH, "", "a directory of such files, hashed; unset: $BAO_CAPATH, $VAULT_CAPATH"),
     VAULT_OPTION(tls_server_name, STRING, "", "the name that the server's certificate must have; unset: "
                  "$BAO_TLS_SERVER_NAME, $VAULT_TLS_SERVER_NAME, the URL's host"),
-    VAULT_CHOICE("ssl_verify", ssl_verify_choice, "default", "verify the server's certificate; default: yes, "
-                 "unless $BAO_SKIP_VERIFY or $VAULT_SKIP_VERIFY is true", vault_verify_names),
+    VAULT_OPTION(ssl_verify, BOOL, "yes", "verify the server's certificate; the environment's SKIP_VERIFY is not heeded"),
     VAULT_CHOICE("auth_method", auth_method, "token", "how to log in", vault_auth_methods),
     VAULT_OPTION(token_file, SECRET_FILE, "", "token: a file that holds one; unset: $BAO_TOKEN, $VAULT_TOKEN, ~/.vault-token"),
     VAULT_OPTION(approle_auth_path, STRING, "approle", "approle: where it is mounted, below auth/"),
@@ -112,22 +106,6 @@ static enum hush_status settle_from_environ(struct vault *v, struct hush_op *op)
         if (value != NULL && !hush_option_set(row, v, value, error))
             return hush_fail(op, HUSH_CONFIG, "$%s is taken for an option: %s", which, error);
     }
-    return HUSH_OK;
-}
-
-static enum hush_status settle_verify(struct vault *v, struct hush_op *op)
-{
-    char which[40];
-    const char *value;
-    bool skip = false;
-
-    v->ssl_verify = v->ssl_verify_choice % 2 != 0;
-    if (v->ssl_verify_choice != VERIFY_DEFAULT)
-        return HUSH_OK;
-    value = settle_environ(v, "SKIP_VERIFY", which);
-    if (value != NULL && !hush_parse_bool(value, &skip))
-        return hush_fail(op, HUSH_CONFIG, "$%s must be yes or no", which);
-    v->ssl_verify = !skip;
     return HUSH_OK;
 }
 
@@ -281,7 +259,7 @@ static enum hush_status settle_login(struct vault *v, struct hush_op *op)
 enum hush_status vault_options_settle(struct vault *v, struct hush_op *op)
 {
     static settle_step *const steps[] = {
-        settle_from_environ, settle_verify, settle_url, settle_names,
+        settle_from_environ, settle_url, settle_names,
         settle_files,        settle_login,  NULL,
     };
 

@@ -75,7 +75,6 @@ struct vault {
     /* Options; options.c says what each is. */
     char *url, *host, *mount, *namespace, *ca_file, *ca_path, *tls_server_name;
     uint32_t protocol, port, kv, engine, auth_method;
-    uint32_t ssl_verify_choice; /* the option, which can be unset; settled in ssl_verify */
     bool ssl_verify, revoke;
     char *token_file;
     char *approle_auth_path, *approle_role_id, *approle_secret_id_file;

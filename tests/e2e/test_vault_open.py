@@ -10,12 +10,12 @@ from vault_fixtures import token_for
 
 
 # What `hushfs check` cannot know: what is wrong comes from the environment.
-@pytest.fixture(params=["VAULT_CLIENT_KEY", "VAULT_CLIENT_CERT", "VAULT_SKIP_VERIFY"])
+@pytest.fixture(params=["VAULT_CLIENT_KEY", "VAULT_CLIENT_CERT", "VAULT_CAPATH"])
 def closed(bao, vault, request):
     values = {
         "VAULT_CLIENT_KEY": ("/nowhere/key.pem", "cert_auth_cert_key needs cert_auth_cert"),
         "VAULT_CLIENT_CERT": ("name", "$CREDENTIALS_DIRECTORY"),
-        "VAULT_SKIP_VERIFY": ("perhaps", "VAULT_SKIP_VERIFY"),
+        "VAULT_CAPATH": ("relative.pem", "VAULT_CAPATH"),
     }
     m = vault(bao, token=token_for(bao), start=False)
     m.environ[request.param], m.word = values[request.param]
@@ -56,5 +56,5 @@ def test_other_instances_go_on(closed):
 
 def test_get_says_why(bao, vault, tmp_path):
     m = vault(bao, start=False)
-    result = run("get", "-c", m.config, "v/app/user", environ={"VAULT_SKIP_VERIFY": "perhaps"})
-    assert (result.status, result.out) == (CONFIG, b"") and "VAULT_SKIP_VERIFY" in result.err, result
+    result = run("get", "-c", m.config, "v/app/user", environ={"VAULT_CAPATH": "relative.pem"})
+    assert (result.status, result.out) == (CONFIG, b"") and "VAULT_CAPATH" in result.err, result

@@ -357,31 +357,25 @@ static void test_environment(void **state)
     expect_detail(f, "$BAO_CACERT");
 }
 
+/* The configuration alone says so: the environment is heeded neither way. */
 static void test_verify(void **state)
 {
-    /* clang-format off */
-    static const struct { const char *option, *skip; bool verify; } rows[] = {
-        {NULL, NULL, true},      {"yes", NULL, true},   {"no", NULL, false},   {"off", NULL, false},
-        {"false", NULL, false},  {"on", NULL, true},    {NULL, "true", false}, {NULL, "0", true},
-        {"yes", "true", true},   {"true", "1", true},   {"no", "0", false},    {"default", "1", false},
-        {"1", NULL, true},       {"0", NULL, false},
-    };
-    /* clang-format on */
+    static const struct {
+        const char *option;
+        bool verify;
+    } rows[] = {{NULL, true},  {"yes", true},    {"true", true}, {"on", true}, {"1", true},
+                {"no", false}, {"false", false}, {"off", false}, {"0", false}};
     struct fixture *f = *state;
 
+    assert_int_equal(setenv("VAULT_SKIP_VERIFY", "true", 1), 0);
+    assert_int_equal(setenv("BAO_SKIP_VERIFY", "true", 1), 0);
     for (size_t i = 0; i < COUNT(rows); i++) {
-        if (rows[i].skip != NULL)
-            assert_int_equal(setenv("VAULT_SKIP_VERIFY", rows[i].skip, 1), 0);
         make(f);
         if (rows[i].option != NULL)
             set(f, "ssl_verify", rows[i].option);
         assert_int_equal(open_it(f), HUSH_OK);
         assert_int_equal(vault(f)->ssl_verify, rows[i].verify);
     }
-    assert_int_equal(setenv("VAULT_SKIP_VERIFY", "perhaps", 1), 0);
-    make(f);
-    assert_int_equal(open_it(f), HUSH_CONFIG);
-    expect_detail(f, "$VAULT_SKIP_VERIFY");
 }
 
 static void test_names(void **state)

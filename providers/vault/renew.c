@@ -25,6 +25,7 @@ struct renew {
     uint32_t generation; /* seen last */
     uint64_t fetched_ns; /* of the life that grace belongs to */
     uint32_t grace;      /* permille */
+    bool failed;         /* the last attempt */
     uint32_t pause_ms;
     uint64_t not_before_ns;
 };
@@ -82,6 +83,20 @@ static void renew_tell(struct vault *v, enum hush_status status, const char *why
     pthread_mutex_unlock(&v->token.lock);
     hush_provider_tell(&v->base, status, why);
     pthread_mutex_lock(&v->token.lock);
+}
+
+/* What an attempt came to. An outage is news when it lasts: there is a third of a life left. */
+static void renew_report(struct vault *v, struct renew *r, enum hush_status status, const char *why)
+{
+    const bool again = r->failed;
+
+    if (status == HUSH_CANCELED || status == HUSH_UNSUPPORTED)
+        return;
+    r->failed = status != HUSH_OK;
+    if (status == HUSH_OK)
+        renew_tell(v, HUSH_OK, "");
+    else if (again || status == HUSH_AUTH)
+        renew_tell(v, status, why);
 }
 
 /* -- What -------------------------------------------------------------------------------------- */
@@ -192,8 +207,7 @@ static void renew_tend(struct vault *v, struct hush_op *op, struct renew *r)
         hush_debug("token of instance=%s not renewed status=%s reason=\"%s\"", v->base.instance,
                    hush_status_name(status), op->detail);
     renew_rest(r, t, done);
-    if (status != HUSH_CANCELED && status != HUSH_UNSUPPORTED)
-        renew_tell(v, status, status == HUSH_OK ? "" : op->detail);
+    renew_report(v, r, status, op->detail);
 }
 
 /* Until op is canceled. */

@@ -165,15 +165,36 @@ static void test_a_failure_is_told(void **state)
     fake_answer(LOGIN, 0, "");
     fake_route(LOGIN)->status = HUSH_UNAVAILABLE;
     fake_clock_forward(734 * 1000);
-    assert_true(eventually(is_bad, &l));
+    expect_calls(RENEW, 1);
     fake_clock_forward(2 * 1000); /* no renewal helps any more: a login is tried */
-    settle();
+    assert_true(eventually(is_bad, &l));
     assert_true(fake_calls(LOGIN) > 1);
     assert_true(atomic_load(&l.unavailable) > 0);
     atomic_store(&l.good, 0);
     fake_answer(LOGIN, 200, LOGIN_BODY(1000));
     fake_clock_forward(70 * 1000);
     assert_true(eventually(is_good, &l));
+    fixture_unwatch(f);
+}
+
+/* One attempt that fails is nobody's worry, two in a row are. */
+static void test_an_outage_that_lasts_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct listener l = {.base.told = told};
+
+    f->v.base.listener = &l.base;
+    fake_answer(LOGIN, 200, LOGIN_BODY(1000));
+    fake_answer(RENEW, 500, "");
+    fixture_watch(f);
+    expect_token(f, "t1", 1);
+    fake_clock_forward(734 * 1000);
+    expect_calls(RENEW, 1);
+    settle();
+    assert_int_equal(l.bad, 0);
+    fake_clock_forward(1000);
+    expect_calls(RENEW, 2);
+    assert_true(eventually(is_bad, &l));
     fixture_unwatch(f);
 }
 
@@ -537,6 +558,7 @@ int main(void)
         TEST(test_a_renewed_token_is_taken_over),
         TEST(test_a_failed_renewal_is_tried_again),
         TEST(test_a_failure_is_told),
+        TEST(test_an_outage_that_lasts_is_told),
         TEST(test_nothing_ends_the_watch),
         TEST(test_replaced_ahead_of_its_maximum),
         TEST(test_a_new_login_changes_no_static_secret),

@@ -135,6 +135,7 @@ struct hush_node {
     uint64_t ino;
     enum hush_node_kind kind;
     bool directory, again;          /* again: DIR: reported as changed while it was being listed */
+    bool named;                     /* FILE in a VERSION: the kernel may hold its name */
     int field;                      /* FILE: index into the fields, or HUSH_FIELD_WHOLE */
     const char *name;               /* FILE in a VERSION: as shown; borrowed from the snapshot */
     struct hush_snapshot *snapshot; /* FILE, VERSION */

@@ -128,7 +128,11 @@ static int look_field(struct look *l, struct hush_node *version, const char *nam
 {
     struct hush_node *node = hush_snapshot_child(version->snapshot, name);
 
-    return node != NULL ? say(l, node, LONG_S) : ENOENT;
+    if (node == NULL)
+        return ENOENT;
+    if (version->snapshot->record->state == HUSH_SNAPSHOT_OLD)
+        hush_rotate_unname(l->fs, node); /* waits for the directory's lock, which this one has */
+    return say(l, node, LONG_S);
 }
 
 /* Below a secret that nobody has read: what is in it is the gate, as a guess. */

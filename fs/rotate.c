@@ -75,6 +75,27 @@ static const char *last_of(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
+/* A lazy secret's directory from before its first fetch, if s is shown through it; 0: none. */
+static uint64_t pending_ino(struct hush_fs *fs, const struct hush_snapshot *s)
+{
+    const struct hush_node *n = hush_tree_path_find(fs, s->item->path, HUSH_NODE_PENDING, true);
+
+    return n != NULL && n->bound == s->record->sequence ? n->ino : 0;
+}
+
+void hush_rotate_unname(struct hush_fs *fs, const struct hush_node *node)
+{
+    (void)inval_entry(fs, hush_snapshot_top(node->snapshot)->ino, node->name);
+    (void)inval_entry(fs, pending_ino(fs, node->snapshot), node->name);
+}
+
+static void unname_files(struct hush_fs *fs, const struct hush_snapshot *s)
+{
+    for (size_t i = 1; i < s->node_count; i++)
+        if (s->nodes[i].named)
+            hush_rotate_unname(fs, &s->nodes[i]);
+}
+
 static void stage_name(const struct hush_snapshot *s, char *out, size_t size)
 {
     (void)snprintf(out, size, HUSH_STAGE_PREFIX "%016" PRIx64, s->nodes[0].ino);
@@ -116,14 +137,14 @@ void hush_rotate_show(struct hush_fs *fs, struct hush_item *item)
         pthread_cond_signal(&fs->timer);
 }
 
-/* The name that the old directory was exchanged to leads nowhere: without it the kernel can let the
- * directory go once nobody holds it. */
-static void drop_exchanged(struct hush_fs *fs, const struct hush_item *item)
+/* The mover's name for s leads nowhere any more: without it the kernel can let go of what it stands
+ * for, once nobody holds it. */
+static void drop_stage_name(struct hush_fs *fs, const struct hush_snapshot *s)
 {
     char name[64];
 
-    stage_name(item->staged, name, sizeof(name));
-    (void)inval_entry(fs, hush_tree_parent_ino(fs, item->path), name);
+    stage_name(s, name, sizeof(name));
+    (void)inval_entry(fs, hush_tree_parent_ino(fs, s->item->path), name);
 }
 
 struct hush_node *hush_rotate_staged(struct hush_fs *fs, const char *name)
@@ -157,12 +178,14 @@ int hush_rotate_renamed(struct hush_fs *fs, const char *from, const char *to)
     /* Switched already, since it came late: the kernel may as well. An exchange must not: if it
      * comes a second time (a command is said again to a new mover) it would put the old one back.
      */
-    if (item->current == node->snapshot)
-        return node->kind == HUSH_NODE_VERSION ? ENOENT : 0;
-    if (item->staged != node->snapshot)
+    if (item->current == node->snapshot && node->kind != HUSH_NODE_VERSION)
+        return 0;
+    if (item->staged != node->snapshot) {
+        drop_stage_name(fs, node->snapshot);
         return ENOENT;
+    }
     if (node->kind == HUSH_NODE_VERSION)
-        drop_exchanged(fs, item);
+        drop_stage_name(fs, node->snapshot); /* the old directory has it then */
     hush_item_commit(fs, item); /* its waiters: when the kernel has done its part, too */
     return 0;
 }
@@ -172,6 +195,7 @@ static void show_without(struct hush_fs *fs, struct hush_item *item)
     if (item->staged != NULL) {
         hush_item_commit(fs, item);
         (void)inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path));
+        drop_stage_name(fs, item->current); /* the mover may have looked it up */
     }
     item->command = 0;
     hush_gate_wake_settled(fs, item, item->status);
@@ -193,6 +217,7 @@ void hush_rotate_forget(struct hush_fs *fs, struct hush_item *item, const struct
     for (size_t i = 0; i < s->node_count; i++)
         if (s->nodes[i].kind == HUSH_NODE_FILE)
             inval_inode(fs, s->nodes[i].ino, 0); /* its pages too */
+    unname_files(fs, s);
     wait_for(item, inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path)));
 }
 
@@ -210,10 +235,20 @@ void hush_rotate_superseded(struct hush_fs *fs, const struct hush_snapshot *s)
 {
     if (s->record->nlookup > 0 && s->nodes[0].kind == HUSH_NODE_FILE)
         inval_inode(fs, s->nodes[0].ino, -1);
+    unname_files(fs, s);
 }
 
 void hush_rotate_retell(struct hush_fs *fs, const struct hush_item *item)
 {
+    const struct hush_snapshot *s;
+
+    if (item->current != NULL)
+        drop_stage_name(fs, item->current); /* the one before may have it, by an exchange */
+    DL_FOREACH(item->old, s)
+    {
+        drop_stage_name(fs, s);
+        unname_files(fs, s);
+    }
     (void)inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path));
 }
 

@@ -181,6 +181,7 @@ void hush_tree_forget(struct hush_fs *fs, uint64_t ino, uint64_t n)
 
 void hush_tree_looked_up(struct hush_node *node)
 {
+    node->named = true;
     if (node->snapshot != NULL)
         node->snapshot->record->nlookup++;
     else if (node->record != NULL)

@@ -157,20 +157,37 @@ bool hush_is_stopped(struct hush_fs *fs, struct hush_request *r, struct hush_ans
 /* -- GETATTR ----------------------------------------------------------------------------------- */
 
 /*
- * A node that nobody has open, and that the kernel still asks for although its name has moved on,
- * is a bind mount of the single file: it has the attributes of what opening it gives.
+ * What r's thread has open through the node of a bind mount of the single file, or would get there:
+ * fstat(2) says neither which descriptor nor which version.
  */
-static enum hush_verdict attr_superseded(struct hush_fs *fs, struct hush_answer *a,
-                                         const struct hush_node *node)
+static const struct hush_node *bound_node(struct hush_fs *fs, const struct hush_request *r,
+                                          const struct hush_node *node)
 {
-    const struct hush_snapshot *s = node->snapshot;
-    struct hush_snapshot *now = s->item->current;
-    bool bound = fs->open_mode == HUSH_OPEN_CHECKED && s != now && s->record->nopen == 0;
+    const struct hush_pass *p = hush_gate_pass(fs, r->tid);
+    const struct hush_node *opened = p->bound == node->ino ? hush_tree_find(fs, p->bound_to) : NULL;
+    struct hush_snapshot *now = node->snapshot->item->current;
 
-    if (!bound || now == NULL || node->kind != HUSH_NODE_FILE || node != &s->nodes[0] ||
-        now->nodes[0].kind != HUSH_NODE_FILE)
+    if (opened != NULL && opened->snapshot != NULL && opened->snapshot->record->nopen > 0)
+        return opened;
+    return now != NULL && hush_snapshot_top(now)->kind == HUSH_NODE_FILE ? hush_snapshot_top(now)
+                                                                         : node;
+}
+
+/*
+ * A node that nobody has open, and that the kernel still asks for although its name has moved on,
+ * is a bind mount of the single file: it has the attributes of what opening it gives. The kernel
+ * may keep none of them, and none of one that is open: the last close may make it such a mount.
+ */
+static enum hush_verdict attr_superseded(struct hush_fs *fs, const struct hush_request *r,
+                                         struct hush_answer *a, const struct hush_node *node)
+{
+    struct hush_snapshot *s = node->snapshot;
+
+    if (fs->open_mode != HUSH_OPEN_CHECKED || s == s->item->current ||
+        node != hush_snapshot_top(s) || node->kind != HUSH_NODE_FILE)
         return say_attr(fs, a, node, ATTR_LONG_S);
-    (void)say_attr(fs, a, &now->nodes[0], 0);
+    s->asks = true;
+    (void)say_attr(fs, a, s->record->nopen == 0 ? bound_node(fs, r, node) : node, 0);
     a->attr.st_ino = node->ino;
     return HUSH_ANSWER;
 }
@@ -188,7 +205,7 @@ static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r
     /* Superseded and open somewhere, or a file of a version that is shown as a directory: it never
      * changes. */
     if (node != hush_snapshot_top(s) || (s != item->current && !asked))
-        return attr_superseded(fs, a, node);
+        return attr_superseded(fs, r, a, node);
     if (!asked)
         return say_attr(fs, a, node, hush_item_kernel_s(item, now_ns) + ATTR_MORE_S);
     if (hush_is_stopped(fs, r, a, item, &verdict)) {
@@ -315,12 +332,39 @@ enum hush_verdict hush_say_superseded(struct hush_fs *fs, const struct hush_requ
 }
 
 /*
- * node is not the current version. A name that was looked up before a rotation is looked up again;
- * if the same node comes twice from one thread there is no name (a bind mount of the single file),
- * and it gets the current bytes, past the page cache; if the name moved on once more meanwhile, the
- * version that the second lookup found is the right one.
+ * Through a bind mount of the single file: the current bytes, past the page cache, if the size that
+ * fstat(2) says can be theirs. The kernel has one size for a node. While somebody has the node's own
+ * version open that is its size, and it is what all get. While the kernel has not been told yet to
+ * ask for it, they wait.
  */
-static enum hush_verdict open_superseded(struct hush_fs *fs, const struct hush_request *r,
+static enum hush_verdict open_bound(struct hush_fs *fs, struct hush_request *r,
+                                    struct hush_answer *a, struct hush_node *node,
+                                    struct hush_node *now)
+{
+    const struct hush_snapshot *s = node->snapshot;
+    struct hush_pass *p = hush_gate_pass(fs, r->tid);
+
+    if (s != NULL && s->record->nopen == 0 && !s->asks && !r->waited) {
+        if (r->id != 0) {
+            hush_gate_wait_item(fs, r, s->item);
+            r->settled = true;
+        }
+        return HUSH_PARK;
+    }
+    if (s != NULL && (s->record->nopen > 0 || !s->asks))
+        return say_open(fs, r, a, node, false);
+    p->bound = r->ino;
+    p->bound_to = now->ino;
+    return say_open(fs, r, a, now, true);
+}
+
+/*
+ * node is not the current version. A name that was looked up before a rotation is looked up again;
+ * if the same node comes twice from one thread there is no name (a bind mount of the single file);
+ * if the name moved on once more meanwhile, the version that the second lookup found is the right
+ * one.
+ */
+static enum hush_verdict open_superseded(struct hush_fs *fs, struct hush_request *r,
                                          struct hush_answer *a, struct hush_node *node,
                                          struct hush_item *item)
 {
@@ -328,7 +372,7 @@ static enum hush_verdict open_superseded(struct hush_fs *fs, const struct hush_r
     struct hush_node *now = hush_snapshot_top(item->current);
 
     if (p->told == r->ino && now->kind == HUSH_NODE_FILE)
-        return say_open(fs, r, a, now, true);
+        return open_bound(fs, r, a, node, now);
     if (node->kind == HUSH_NODE_FILE && p->told_item == item->id)
         return say_open(fs, r, a, node, false);
     return hush_say_superseded(fs, r, a, item);

@@ -68,6 +68,7 @@ struct hush_snapshot {
     struct hush_node *nodes; /* one for a file; else directory, .json or .value, fields */
     size_t node_count;
     bool directory; /* how it is shown; a new configuration does not change it */
+    bool asks;      /* superseded: the kernel keeps no attributes of its file, and asks each time */
     hush_block block;
     struct hush_snapshot_record *record;
 };
@@ -203,6 +204,8 @@ struct hush_pass {
     uint64_t at_ns; /* … and when */
     uint64_t told;  /* node id whose OPEN was answered ESTALE … */
     uint64_t told_item; /* … and its item, as above */
+    uint64_t bound;     /* node id through which it opened another version last … */
+    uint64_t bound_to;  /* … and that one's */
 };
 enum { HUSH_PASSES = 4096, HUSH_RELOADS = 16 };
 

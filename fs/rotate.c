@@ -247,7 +247,7 @@ void hush_rotate_retell(struct hush_fs *fs, const struct hush_item *item)
     DL_FOREACH(item->old, s)
     {
         drop_stage_name(fs, s);
-        unname_files(fs, s);
+        hush_rotate_superseded(fs, s);
     }
     (void)inval_entry(fs, hush_tree_parent_ino(fs, item->path), last_of(item->path));
 }
@@ -285,8 +285,9 @@ static bool readable(struct hush_fs *fs)
     return false;
 }
 
-/* True: the command is done with, one way or the other. False: a new mover came, say it again. */
-static bool await_answer(struct hush_fs *fs, uint64_t id)
+/* True: the command is done with, one way or the other; *error: how, or as it was without an answer.
+ * False: a new mover came, say it again. */
+static bool await_answer(struct hush_fs *fs, uint64_t id, int *error)
 {
     struct hush_move_packet answer;
 
@@ -301,6 +302,7 @@ static bool await_answer(struct hush_fs *fs, uint64_t id)
             continue; /* to a dead worker, or too late */
         if (answer.error != 0 && answer.error != ENOENT)
             hush_debug("mover command %u failed: %s", answer.op, strerror(answer.error));
+        *error = answer.error;
         return true;
     }
 }
@@ -314,17 +316,21 @@ static void drain(struct hush_fs *fs)
         continue;
 }
 
-static void carry_out(struct hush_fs *fs, const struct hush_command *c)
+/* 0 or an errno. */
+static int carry_out(struct hush_fs *fs, const struct hush_command *c)
 {
+    int error = ETIMEDOUT;
+
     drain(fs);
     for (int tries = 0; tries < 3; tries++) {
         if (send(fs->mover_fd, &c->packet, sizeof(c->packet), MSG_NOSIGNAL) < 0 && errno != EINTR) {
             hush_warning("cannot reach the mover: %m");
-            return;
+            break;
         }
-        if (await_answer(fs, c->packet.id))
-            return;
+        if (await_answer(fs, c->packet.id, &error))
+            break;
     }
+    return error;
 }
 
 static void command_free(struct hush_command *c)
@@ -333,11 +339,34 @@ static void command_free(struct hush_command *c)
     free(c);
 }
 
-/* The kernel has done it, or will not: whoever waited for it may go on. */
-static void command_done(struct hush_fs *fs, struct hush_command *c)
+/* The kernel asks for the attributes of s each time from now on: OPENs that waited for that go on,
+ * if they wait for nothing else. */
+static void note_asks(struct hush_fs *fs, struct hush_snapshot *s)
+{
+    s->asks = s->record->state == HUSH_SNAPSHOT_OLD;
+    if (s->asks && s->item->command == 0)
+        hush_gate_wake_settled(fs, s->item, s->item->status);
+}
+
+/* A name that was replaced: its inode's attributes went with it. */
+static void note_done(struct hush_fs *fs, const struct hush_command *c, struct hush_item *item)
+{
+    const struct hush_node *node =
+        c->packet.op == HUSH_MOVE_INVAL_INODE ? hush_tree_find(fs, c->packet.ino) : NULL;
+
+    if (node != NULL && node->snapshot != NULL)
+        note_asks(fs, node->snapshot);
+    if (c->packet.op == HUSH_MOVE_REPLACE && item != NULL && item->old != NULL)
+        note_asks(fs, item->old->prev); /* utlist: the last one */
+}
+
+/* The kernel has done it, or will not (error): whoever waited for it may go on. */
+static void command_done(struct hush_fs *fs, struct hush_command *c, int error)
 {
     struct hush_item *item = c->path != NULL ? hush_item_find(fs, c->path) : NULL;
 
+    if (error == 0 || (error == ENOENT && c->packet.op == HUSH_MOVE_INVAL_INODE))
+        note_done(fs, c, item);
     if (item != NULL && item->command == c->packet.id)
         show_without(fs, item);
     command_free(c);
@@ -350,6 +379,7 @@ static void *mover_thread(void *arg)
     pthread_mutex_lock(&fs->lock);
     while (!fs->stopping) {
         struct hush_command *c = fs->commands;
+        int error;
 
         if (c == NULL) {
             pthread_cond_wait(&fs->moves, &fs->lock);
@@ -358,10 +388,10 @@ static void *mover_thread(void *arg)
         DL_DELETE(fs->commands, c);
         fs->mover_busy = true;
         pthread_mutex_unlock(&fs->lock);
-        carry_out(fs, c);
+        error = carry_out(fs, c);
         pthread_mutex_lock(&fs->lock);
         fs->mover_busy = false;
-        command_done(fs, c);
+        command_done(fs, c, error);
         pthread_mutex_unlock(&fs->lock);
         hush_gate_answer_woken(fs);
         pthread_mutex_lock(&fs->lock);

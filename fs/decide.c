@@ -333,9 +333,9 @@ enum hush_verdict hush_say_superseded(struct hush_fs *fs, const struct hush_requ
 
 /*
  * Through a bind mount of the single file: the current bytes, past the page cache, if the size that
- * fstat(2) says can be theirs. The kernel has one size for a node. While somebody has the node's own
- * version open that is its size, and it is what all get. While the kernel has not been told yet to
- * ask for it, they wait.
+ * fstat(2) says can be theirs. The kernel has one size for a node. While somebody has the node's
+ * own version open that is its size, and it is what all get. While the kernel has not been told yet
+ * to ask for it, they wait.
  */
 static enum hush_verdict open_bound(struct hush_fs *fs, struct hush_request *r,
                                     struct hush_answer *a, struct hush_node *node,

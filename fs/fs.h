@@ -32,8 +32,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#define HUSH_STAGE_PREFIX                                                                          \
-    ".hushfs~" /* + 16 hex digits of a node id: names that only the mover sees */
+#define HUSH_STAGE_PREFIX ".hushfs~" /* + 16 hex digits of a node id: only the mover sees these */
 
 struct hush_fs;
 struct hush_item;
@@ -135,10 +134,9 @@ enum { HUSH_FIELD_WHOLE = -1 };
 struct hush_node {
     uint64_t ino;
     enum hush_node_kind kind;
-    bool directory, again;          /* again: DIR: reported as changed while it was being listed */
-    bool named;                     /* FILE in a VERSION: the kernel may hold its name */
-    int field;                      /* FILE: index into the fields, or HUSH_FIELD_WHOLE */
-    const char *name;               /* FILE in a VERSION: as shown; borrowed from the snapshot */
+    bool directory, again, named; /* again: DIR: reported as changed while it was being listed */
+    int field;                    /* FILE: index into the fields, or HUSH_FIELD_WHOLE */
+    const char *name; /* FILE in a VERSION: as shown, borrowed; named: the kernel may know */
     struct hush_snapshot *snapshot; /* FILE, VERSION */
     struct hush_instance *instance; /* path nodes */
     uint64_t bound;   /* PENDING: sequence of the version that is shown through it; 0: none yet */
@@ -199,13 +197,11 @@ struct hush_command {
 /* What a thread's last LOOKUP and gate had to do with each other; see gate.c. */
 struct hush_pass {
     uint32_t tid;
-    bool retry;     /* it was answered ESTALE: the lookups that follow belong to the same call */
-    uint64_t item;  /* id of the item whose gate this thread passed … */
-    uint64_t at_ns; /* … and when */
-    uint64_t told;  /* node id whose OPEN was answered ESTALE … */
-    uint64_t told_item; /* … and its item, as above */
-    uint64_t bound;     /* node id through which it opened another version last … */
-    uint64_t bound_to;  /* … and that one's */
+    bool retry; /* it was answered ESTALE: the lookups that follow belong to the same call */
+    uint64_t item, at_ns;     /* id of the item whose gate this thread passed, and when */
+    uint64_t told;            /* node id whose OPEN was answered ESTALE … */
+    uint64_t told_item;       /* … and its item, as above */
+    uint64_t bound, bound_to; /* node id through which it opened another's last, and that one's */
 };
 enum { HUSH_PASSES = 4096, HUSH_RELOADS = 16 };
 

@@ -285,8 +285,8 @@ static bool readable(struct hush_fs *fs)
     return false;
 }
 
-/* True: the command is done with, one way or the other; *error: how, or as it was without an answer.
- * False: a new mover came, say it again. */
+/* True: the command is done with, one way or the other; *error: how, or as it was without an
+ * answer. False: a new mover came, say it again. */
 static bool await_answer(struct hush_fs *fs, uint64_t id, int *error)
 {
     struct hush_move_packet answer;

@@ -308,8 +308,8 @@ static void test_exchange(void **state)
     mover_answer(k, move, 0);
     assert_int_equal(kernel_wait(k, stat)->error, ESTALE);
     assert_string_equal(kernel_cat(k, TID, "s/db/user"), "two");
-    /* The name that the old directory got leads nowhere: the kernel drops it, and what it knows below
-     * it, which it would else keep with the directory. */
+    /* The name that the old directory got leads nowhere: the kernel drops it, and what it knows
+     * below it, which it would else keep with the directory. */
     assert_drops(k, dir, move->from);
     assert_drops(k, old, "user");
     assert_drops(k, dir, move->from); /* the second one's */

@@ -114,8 +114,11 @@ static struct hush_snapshot *adopt(struct hush_fs *fs, hush_block block)
     memcpy(s->value.meta.version.text, p.version, p.r->version_size);
     memcpy(s->value.meta.lease, p.lease, p.r->lease_size);
     s->directory = p.r->directory != 0;
-    if (hush_snapshot_nodes(fs, s))
-        return s;
+    if (!hush_snapshot_nodes(fs, s))
+        goto fail;
+    for (size_t i = 0; i < s->node_count; i++)
+        s->nodes[i].named = p.r->nlookup > 0; /* nobody knows which */
+    return s;
 fail:
     hush_snapshot_free(fs, s);
     return NULL;

@@ -18,7 +18,6 @@
 #include "work.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -69,6 +68,16 @@ static enum hush_verdict say_again(struct hush_fs *fs, const struct hush_request
     pass(fs, r, item, true);
     hush_both_spend(fs, r, item);
     return hush_say_error(a, ESTALE);
+}
+
+enum hush_verdict hush_say_superseded(struct hush_fs *fs, const struct hush_request *r,
+                                      struct hush_answer *a, const struct hush_item *item)
+{
+    struct hush_pass *p = hush_gate_pass(fs, r->tid);
+
+    p->told = r->ino;
+    p->told_item = item->id;
+    return say_again(fs, r, a, item);
 }
 
 static enum hush_verdict wait_for(struct hush_fs *fs, struct hush_request *r,
@@ -157,20 +166,37 @@ bool hush_is_stopped(struct hush_fs *fs, struct hush_request *r, struct hush_ans
 /* -- GETATTR ----------------------------------------------------------------------------------- */
 
 /*
- * A node that nobody has open, and that the kernel still asks for although its name has moved on,
- * is a bind mount of the single file: it has the attributes of what opening it gives.
+ * What r's thread has open through the node of a bind mount of the single file, or would get there:
+ * fstat(2) says neither which descriptor nor which version.
  */
-static enum hush_verdict attr_superseded(struct hush_fs *fs, struct hush_answer *a,
-                                         const struct hush_node *node)
+static const struct hush_node *bound_node(struct hush_fs *fs, const struct hush_request *r,
+                                          const struct hush_node *node)
 {
-    const struct hush_snapshot *s = node->snapshot;
-    struct hush_snapshot *now = s->item->current;
-    bool bound = fs->open_mode == HUSH_OPEN_CHECKED && s != now && s->record->nopen == 0;
+    const struct hush_pass *p = hush_gate_pass(fs, r->tid);
+    const struct hush_node *opened = p->bound == node->ino ? hush_tree_find(fs, p->bound_to) : NULL;
+    struct hush_snapshot *now = node->snapshot->item->current;
 
-    if (!bound || now == NULL || node->kind != HUSH_NODE_FILE || node != &s->nodes[0] ||
-        now->nodes[0].kind != HUSH_NODE_FILE)
+    if (opened != NULL && opened->snapshot != NULL && opened->snapshot->record->nopen > 0)
+        return opened;
+    return now != NULL && hush_snapshot_top(now)->kind == HUSH_NODE_FILE ? hush_snapshot_top(now)
+                                                                         : node;
+}
+
+/*
+ * A node that nobody has open, and that the kernel still asks for although its name has moved on,
+ * is a bind mount of the single file: it has the attributes of what opening it gives. The kernel
+ * may keep none of them, and none of one that is open: the last close may make it such a mount.
+ */
+static enum hush_verdict attr_superseded(struct hush_fs *fs, const struct hush_request *r,
+                                         struct hush_answer *a, const struct hush_node *node)
+{
+    struct hush_snapshot *s = node->snapshot;
+
+    if (fs->open_mode != HUSH_OPEN_CHECKED || s == s->item->current ||
+        node != hush_snapshot_top(s) || node->kind != HUSH_NODE_FILE)
         return say_attr(fs, a, node, ATTR_LONG_S);
-    (void)say_attr(fs, a, &now->nodes[0], 0);
+    s->asks = true;
+    (void)say_attr(fs, a, s->record->nopen == 0 ? bound_node(fs, r, node) : node, 0);
     a->attr.st_ino = node->ino;
     return HUSH_ANSWER;
 }
@@ -198,7 +224,7 @@ static enum hush_verdict attr_version(struct hush_fs *fs, struct hush_request *r
     /* Superseded and open somewhere, or a file of a version that is shown as a directory: it never
      * changes. */
     if (node != hush_snapshot_top(s) || (s != item->current && !asked))
-        return attr_superseded(fs, a, node);
+        return attr_superseded(fs, r, a, node);
     if (!asked)
         return say_attr(fs, a, node, hush_item_kernel_s(item, now_ns) + ATTR_MORE_S);
     if (hush_is_stopped(fs, r, a, item, &verdict))
@@ -353,96 +379,6 @@ static enum hush_verdict decide_attr(struct hush_fs *fs, struct hush_request *r,
     return verdict;
 }
 
-/* -- OPEN -------------------------------------------------------------------------------------- */
-
-/* node: of a snapshot. */
-static enum hush_verdict say_open(struct hush_fs *fs, const struct hush_request *r,
-                                  struct hush_answer *a, const struct hush_node *node, bool direct)
-{
-    struct hush_pass *p = hush_gate_pass(fs, r->tid);
-    struct hush_snapshot *s = node->snapshot;
-
-    if (s == NULL)
-        return hush_say_error(a, ESTALE);
-
-    p->item = p->told = p->told_item = p->again = 0;
-    a->say = HUSH_SAY_OPEN;
-    a->handle = node->ino;
-    a->direct_io = direct || !hush_access_of(node)->page_cache;
-    a->keep_cache = !a->direct_io;
-    if (hush_session_apply_once(fs->session, r->unique))
-        s->record->nopen++;
-    hush_metric_add(HUSH_METRIC_OPENS, 1);
-    return HUSH_ANSWER;
-}
-
-enum hush_verdict hush_say_superseded(struct hush_fs *fs, const struct hush_request *r,
-                                      struct hush_answer *a, const struct hush_item *item)
-{
-    struct hush_pass *p = hush_gate_pass(fs, r->tid);
-
-    p->told = r->ino;
-    p->told_item = item->id;
-    return say_again(fs, r, a, item);
-}
-
-/*
- * node is not the current version. A name that was looked up before a rotation is looked up again;
- * if the same node comes twice from one thread there is no name (a bind mount of the single file),
- * and it gets the current bytes, past the page cache; if the name moved on once more meanwhile, the
- * version that the second lookup found is the right one.
- */
-static enum hush_verdict open_superseded(struct hush_fs *fs, const struct hush_request *r,
-                                         struct hush_answer *a, struct hush_node *node,
-                                         struct hush_item *item)
-{
-    const struct hush_pass *p = hush_gate_pass(fs, r->tid);
-    struct hush_node *now = hush_snapshot_top(item->current);
-
-    if (now->kind == HUSH_NODE_FILE && (p->told == r->ino || hush_both_is_spent(fs, r, item)))
-        return say_open(fs, r, a, now, true);
-    if (node->kind == HUSH_NODE_FILE && p->told_item == item->id)
-        return say_open(fs, r, a, node, false);
-    return hush_say_superseded(fs, r, a, item);
-}
-
-static enum hush_verdict open_secret(struct hush_fs *fs, struct hush_request *r,
-                                     struct hush_answer *a, struct hush_node *node)
-{
-    enum hush_verdict verdict;
-    struct hush_item *item;
-
-    if (node->snapshot != NULL && node != hush_snapshot_top(node->snapshot))
-        return say_open(fs, r, a, node, false); /* a field: the directory was the gate */
-    item = node->snapshot != NULL ? node->snapshot->item : hush_item_get(fs, node->path, false);
-    if (item == NULL)
-        return hush_say_error(a, ENOMEM);
-    if (hush_is_stopped(fs, r, a, item, &verdict))
-        return verdict;
-    if (node->snapshot != NULL && node->snapshot == item->current)
-        return say_open(fs, r, a, node, false);
-    return open_superseded(fs, r, a, node, item);
-}
-
-static enum hush_verdict decide_open(struct hush_fs *fs, struct hush_request *r,
-                                     struct hush_answer *a)
-{
-    struct hush_node *node = hush_tree_find(fs, r->ino);
-
-    if (node == NULL)
-        return hush_say_error(a, ESTALE);
-    if ((r->flags & O_ACCMODE) == O_WRONLY || (r->flags & O_ACCMODE) == O_RDWR)
-        return hush_say_error(a, EROFS);
-    if (node->kind == HUSH_NODE_FILE || (node->kind == HUSH_NODE_PENDING && !node->directory))
-        return open_secret(fs, r, a, node);
-    if (node->kind != HUSH_NODE_CONTROL)
-        return hush_say_error(a, EISDIR);
-    a->say = HUSH_SAY_OPEN;
-    a->direct_io = true;
-    a->handle = hush_dot_open(fs, r->ino);
-    return HUSH_ANSWER;
-}
-
 /* -- Refresh ----------------------------------------------------------------------------------- */
 
 static enum hush_verdict decide_refresh(struct hush_fs *fs, struct hush_request *r,
@@ -469,7 +405,7 @@ enum hush_verdict hush_decide(struct hush_fs *fs, struct hush_request *r, struct
     static enum hush_verdict (*const table[])(struct hush_fs *, struct hush_request *,
                                               struct hush_answer *) = {
         [HUSH_REQ_GETATTR] = decide_attr,
-        [HUSH_REQ_OPEN] = decide_open,
+        [HUSH_REQ_OPEN] = hush_decide_open,
         [HUSH_REQ_OPENDIR] = hush_decide_opendir,
         [HUSH_REQ_REFRESH] = decide_refresh,
     };

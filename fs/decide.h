@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * decide.h - what decide.c and decide_dir.c share: the gate of a secret, and answers. With fs->lock
- * held.
+ * decide.h - what decide.c, decide_open.c and decide_dir.c share: the gate of a secret, and
+ * answers. With fs->lock held.
  */
 #ifndef HUSH_DECIDE_H
 #define HUSH_DECIDE_H
@@ -23,6 +23,8 @@ bool hush_is_stopped(struct hush_fs *fs, struct hush_request *r, struct hush_ans
 enum hush_verdict hush_say_superseded(struct hush_fs *fs, const struct hush_request *r,
                                       struct hush_answer *a, const struct hush_item *item);
 
+enum hush_verdict hush_decide_open(struct hush_fs *fs, struct hush_request *r,
+                                   struct hush_answer *a);
 enum hush_verdict hush_decide_opendir(struct hush_fs *fs, struct hush_request *r,
                                       struct hush_answer *a);
 

@@ -33,8 +33,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#define HUSH_STAGE_PREFIX                                                                          \
-    ".hushfs~" /* + 16 hex digits of a node id: names that only the mover sees */
+#define HUSH_STAGE_PREFIX ".hushfs~" /* + 16 hex digits of a node id: only the mover sees these */
 
 struct hush_fs;
 struct hush_item;
@@ -68,6 +67,7 @@ struct hush_snapshot {
     size_t node_count;
     struct hush_settings *settings; /* of each node; NULL: all have the item's (access.h) */
     bool directory;                 /* how it is shown; a new configuration does not change it */
+    bool asks; /* superseded: the kernel keeps no attributes of its file, and asks each time */
     hush_block block;
     struct hush_snapshot_record *record; /* in the arena: see snapshot.h */
 };
@@ -124,9 +124,9 @@ enum { HUSH_FIELD_WHOLE = -1 };
 struct hush_node {
     uint64_t ino;
     enum hush_node_kind kind;
-    bool directory, again;          /* again: DIR: reported as changed while it was being listed */
-    int field;                      /* FILE: index into the fields, or HUSH_FIELD_WHOLE */
-    const char *name;               /* FILE in a VERSION: as shown; borrowed from the snapshot */
+    bool directory, again, named; /* again: DIR: reported as changed while it was being listed */
+    int field;                    /* FILE: index into the fields, or HUSH_FIELD_WHOLE */
+    const char *name; /* FILE in a VERSION: as shown, borrowed; named: the kernel may know */
     struct hush_snapshot *snapshot; /* FILE, VERSION */
     struct hush_instance *instance; /* path nodes */
     uint64_t bound;   /* PENDING, GUESS: sequence of the version shown through it; 0: none yet */
@@ -189,11 +189,11 @@ struct hush_command {
 /* A thread's last LOOKUP and gate; see gate.c. */
 struct hush_pass {
     uint32_t tid;
-    bool retry;     /* it was answered ESTALE: the lookups that follow belong to the same call */
-    uint64_t item;  /* id of the item whose gate this thread passed … */
-    uint64_t at_ns; /* … and when */
-    uint64_t told;  /* node id whose OPEN was answered ESTALE … */
-    uint64_t told_item;                    /* … and its item, as above */
+    bool retry; /* it was answered ESTALE: the lookups that follow belong to the same call */
+    uint64_t item, at_ns;     /* id of the item whose gate this thread passed, and when */
+    uint64_t told;            /* node id whose OPEN was answered ESTALE … */
+    uint64_t told_item;       /* … and its item, as above */
+    uint64_t bound, bound_to; /* node id through which it opened another's last, and that one's */
     uint64_t again, again_above, again_ns; /* ids of the item that was last answered ESTALE, and of
                                               the secret above it; when */
 };

@@ -238,7 +238,7 @@ static bool item_fetched(struct hush_fs *fs, struct hush_item *item, struct hush
     if (item->staged == NULL) {
         item->status = HUSH_NO_MEMORY;
         (void)hush_evict(fs, HUSH_EVICT_RECORD, item); /* for the next try */
-        item->retry_ns = now_ns + (uint64_t)RETRY_FIRST_MS * HUSH_NS_PER_MS;
+        item->retry_ns = hush_now_ns() + (uint64_t)RETRY_FIRST_MS * HUSH_NS_PER_MS;
         return false;
     }
     return true;
@@ -256,7 +256,8 @@ bool hush_item_done(struct hush_fs *fs, struct hush_item *item, enum hush_status
     item->retry_ns = item->renew_ns = 0;
     free(item->detail);
     item->detail = NULL;
-    return item_fetched(fs, item, value, now_ns);
+    /* A lease runs since some moment after it was asked for; the answer may have been slow. */
+    return item_fetched(fs, item, value, value->meta.dynamic ? op->began_ns : now_ns);
 }
 
 void hush_item_commit(struct hush_fs *fs, struct hush_item *item)

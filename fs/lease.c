@@ -115,14 +115,15 @@ void hush_lease_tend(struct hush_fs *fs, struct hush_item *item, uint64_t now_ns
     }
 }
 
-/* The lease lives on, for less than half of what it had at first: it nears its end. */
-static void renewed(struct hush_snapshot *s, const struct hush_meta *meta, uint64_t now_ns)
+/* The lease lives on, for less than half of what it had at first: it nears its end. It runs since
+ * asked_ns at the earliest. */
+static void renewed(struct hush_snapshot *s, const struct hush_meta *meta, uint64_t asked_ns)
 {
     uint64_t half_ns = (uint64_t)s->record->first_ttl_ms * HUSH_NS_PER_MS / 2;
 
     if (meta->ttl_ms != 0)
-        hush_snapshot_renewed(s, meta, now_ns);
-    if (meta->ttl_ms == 0 || hush_snapshot_ends(s) < now_ns + half_ns)
+        hush_snapshot_renewed(s, meta, asked_ns);
+    if (meta->ttl_ms == 0 || hush_snapshot_ends(s) < asked_ns + half_ns)
         s->record->ending = 1;
 }
 
@@ -137,7 +138,7 @@ static void settle(struct hush_fs *fs, struct hush_job *job, enum hush_status st
     if (s == NULL || s->record->sequence != job->sequence || status == HUSH_CANCELED)
         return; /* replaced meanwhile, or at the end of a worker */
     if (status == HUSH_OK)
-        renewed(s, meta, now_ns);
+        renewed(s, meta, job->op.began_ns);
     else if (status == HUSH_NOT_FOUND)
         s->record->ending = 1;
     else if (status == HUSH_UNSUPPORTED)

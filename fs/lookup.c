@@ -139,6 +139,8 @@ static int look_field(struct look *l, struct hush_node *version, const char *nam
 
     if (node == NULL && strcmp(name, ".value") == 0 && hush_both_is_folder(l->fs, item))
         node = hush_snapshot_child(version->snapshot, ".json");
+    if (node != NULL && version->snapshot->record->state == HUSH_SNAPSHOT_OLD)
+        hush_rotate_unname(l->fs, node); /* waits for the directory's lock, which this one has */
     if (node != NULL)
         return say(l, node, LONG_S);
     if (!hush_both_may(item))

@@ -69,6 +69,39 @@ static void wait_for(struct hush_item *item, struct hush_command *c)
     item->command_ns = hush_now_ns();
 }
 
+static void unname_in(struct hush_fs *fs, uint64_t dir, const char *name)
+{
+    (void)inval_entry(fs, dir, name);
+}
+
+/* A node from before its first fetch through which s is shown (item.h). */
+static void unname_through(struct hush_fs *fs, const struct hush_node *n,
+                           const struct hush_snapshot *s, const char *name)
+{
+    if (n == NULL || n->bound != s->record->sequence)
+        return;
+    unname_in(fs, n->ino, name);
+    hush_view_walk(fs, n->ino, unname_in, name);
+}
+
+void hush_rotate_unname(struct hush_fs *fs, const struct hush_node *node)
+{
+    const struct hush_snapshot *s = node->snapshot;
+    const char *path = s->item->path;
+
+    unname_in(fs, s->nodes[0].ino, node->name);
+    hush_view_walk(fs, s->nodes[0].ino, unname_in, node->name);
+    unname_through(fs, hush_tree_path_find(fs, path, HUSH_NODE_PENDING, true), s, node->name);
+    unname_through(fs, hush_tree_path_find(fs, path, HUSH_NODE_GUESS, true), s, node->name);
+}
+
+static void unname_files(struct hush_fs *fs, const struct hush_snapshot *s)
+{
+    for (size_t i = 1; i < s->node_count; i++)
+        if (s->nodes[i].named)
+            hush_rotate_unname(fs, &s->nodes[i]);
+}
+
 static void stage_name(const struct hush_snapshot *s, char *out, size_t size)
 {
     (void)snprintf(out, size, HUSH_STAGE_PREFIX "%016" PRIx64, s->nodes[0].ino);
@@ -114,14 +147,14 @@ void hush_rotate_show(struct hush_fs *fs, struct hush_item *item)
         pthread_cond_signal(&fs->timer);
 }
 
-/* The name that the old directory was exchanged to leads nowhere: without it the kernel can let the
- * directory go once nobody holds it. */
-static void drop_exchanged(struct hush_fs *fs, const struct hush_item *item)
+/* The mover's name for s leads nowhere any more: without it the kernel can let go of what it stands
+ * for, once nobody holds it. */
+static void drop_stage_name(struct hush_fs *fs, const struct hush_snapshot *s)
 {
     char name[64];
 
-    stage_name(item->staged, name, sizeof(name));
-    (void)inval_entry(fs, hush_view_parent(fs, item->path), name);
+    stage_name(s, name, sizeof(name));
+    (void)inval_entry(fs, hush_view_parent(fs, s->item->path), name);
 }
 
 struct hush_node *hush_rotate_staged(struct hush_fs *fs, const char *name)
@@ -155,12 +188,14 @@ int hush_rotate_renamed(struct hush_fs *fs, const char *from, const char *to)
     /* Switched already, since it came late: the kernel may as well. An exchange must not: if it
      * comes a second time (a command is said again to a new mover) it would put the old one back.
      */
-    if (item->current == node->snapshot)
-        return node->kind == HUSH_NODE_VERSION ? ENOENT : 0;
-    if (item->staged != node->snapshot)
+    if (item->current == node->snapshot && node->kind != HUSH_NODE_VERSION)
+        return 0;
+    if (item->staged != node->snapshot) {
+        drop_stage_name(fs, node->snapshot);
         return ENOENT;
+    }
     if (node->kind == HUSH_NODE_VERSION)
-        drop_exchanged(fs, item);
+        drop_stage_name(fs, node->snapshot); /* the old directory has it then */
     hush_item_commit(fs, item); /* its waiters: when the kernel has done its part, too */
     return 0;
 }
@@ -170,6 +205,7 @@ static void show_without(struct hush_fs *fs, struct hush_item *item)
     if (item->staged != NULL) {
         hush_item_commit(fs, item);
         (void)inval_entry(fs, hush_view_parent(fs, item->path), hush_path_last(item->path));
+        drop_stage_name(fs, item->current); /* the mover may have looked it up */
     }
     item->command = 0;
     hush_gate_wake_settled(fs, item, item->status);
@@ -191,6 +227,7 @@ void hush_rotate_forget(struct hush_fs *fs, struct hush_item *item, const struct
     for (size_t i = 0; i < s->node_count; i++)
         if (s->nodes[i].kind == HUSH_NODE_FILE)
             inval_inode(fs, s->nodes[i].ino, 0); /* its pages too */
+    unname_files(fs, s);
     wait_for(item, inval_entry(fs, hush_view_parent(fs, item->path), hush_path_last(item->path)));
 }
 
@@ -208,25 +245,41 @@ void hush_rotate_superseded(struct hush_fs *fs, const struct hush_snapshot *s)
 {
     if (s->record->nlookup > 0 && s->nodes[0].kind == HUSH_NODE_FILE)
         inval_inode(fs, s->nodes[0].ino, -1);
+    unname_files(fs, s);
 }
 
-void hush_rotate_retell(struct hush_fs *fs, const char *path)
+void hush_rotate_retell(struct hush_fs *fs, const struct hush_item *item)
+{
+    const struct hush_snapshot *s;
+
+    if (item->current != NULL)
+        drop_stage_name(fs, item->current); /* the one before may have it, by an exchange */
+    DL_FOREACH(item->old, s)
+    {
+        drop_stage_name(fs, s);
+        hush_rotate_superseded(fs, s);
+    }
+    (void)inval_entry(fs, hush_view_parent(fs, item->path), hush_path_last(item->path));
+}
+
+void hush_rotate_look_again(struct hush_fs *fs, const char *path)
 {
     (void)inval_entry(fs, hush_view_parent(fs, path), hush_path_last(path));
 }
 
-static void inval_attributes(struct hush_fs *fs, uint64_t ino)
+static void inval_attributes(struct hush_fs *fs, uint64_t ino, const char *name)
 {
+    (void)name;
     inval_inode(fs, ino, -1);
 }
 
 void hush_rotate_forget_all(struct hush_fs *fs)
 {
     for (const struct hush_node *node = fs->nodes; node != NULL; node = node->hh.next)
-        inval_attributes(fs, node->ino);
-    hush_view_walk(fs, inval_attributes);
+        inval_attributes(fs, node->ino, NULL);
+    hush_view_walk(fs, 0, inval_attributes, NULL);
     for (struct hush_item *item = fs->items; item != NULL; item = item->hh.next)
-        hush_rotate_retell(fs, item->path);
+        hush_rotate_retell(fs, item);
 }
 
 bool hush_rotate_idle(struct hush_fs *fs)
@@ -254,8 +307,9 @@ static bool readable(struct hush_fs *fs)
     return false;
 }
 
-/* True: the command is done with, one way or the other. False: a new mover came, say it again. */
-static bool await_answer(struct hush_fs *fs, uint64_t id)
+/* True: the command is done with, one way or the other; *error: how, or as it was without an
+ * answer. False: a new mover came, say it again. */
+static bool await_answer(struct hush_fs *fs, uint64_t id, int *error)
 {
     struct hush_move_packet answer;
 
@@ -270,6 +324,7 @@ static bool await_answer(struct hush_fs *fs, uint64_t id)
             continue; /* to a dead worker, or too late */
         if (answer.error != 0 && answer.error != ENOENT)
             hush_debug("mover command %u failed: %s", answer.op, strerror(answer.error));
+        *error = answer.error;
         return true;
     }
 }
@@ -283,17 +338,21 @@ static void drain(struct hush_fs *fs)
         continue;
 }
 
-static void carry_out(struct hush_fs *fs, const struct hush_command *c)
+/* 0 or an errno. */
+static int carry_out(struct hush_fs *fs, const struct hush_command *c)
 {
+    int error = ETIMEDOUT;
+
     drain(fs);
     for (int tries = 0; tries < 3; tries++) {
         if (send(fs->mover_fd, &c->packet, sizeof(c->packet), MSG_NOSIGNAL) < 0 && errno != EINTR) {
             hush_warning("cannot reach the mover: %m");
-            return;
+            break;
         }
-        if (await_answer(fs, c->packet.id))
-            return;
+        if (await_answer(fs, c->packet.id, &error))
+            break;
     }
+    return error;
 }
 
 static void command_free(struct hush_command *c)
@@ -302,11 +361,34 @@ static void command_free(struct hush_command *c)
     free(c);
 }
 
-/* The kernel has done it, or will not: whoever waited for it may go on. */
-static void command_done(struct hush_fs *fs, struct hush_command *c)
+/* The kernel asks for the attributes of s each time from now on: OPENs that waited for that go on,
+ * if they wait for nothing else. */
+static void note_asks(struct hush_fs *fs, struct hush_snapshot *s)
+{
+    s->asks = s->record->state == HUSH_SNAPSHOT_OLD;
+    if (s->asks && s->item->command == 0)
+        hush_gate_wake_settled(fs, s->item, s->item->status);
+}
+
+/* A name that was replaced: its inode's attributes went with it. */
+static void note_done(struct hush_fs *fs, const struct hush_command *c, struct hush_item *item)
+{
+    const struct hush_node *node =
+        c->packet.op == HUSH_MOVE_INVAL_INODE ? hush_tree_find(fs, c->packet.ino) : NULL;
+
+    if (node != NULL && node->snapshot != NULL)
+        note_asks(fs, node->snapshot);
+    if (c->packet.op == HUSH_MOVE_REPLACE && item != NULL && item->old != NULL)
+        note_asks(fs, item->old->prev); /* utlist: the last one */
+}
+
+/* The kernel has done it, or will not (error): whoever waited for it may go on. */
+static void command_done(struct hush_fs *fs, struct hush_command *c, int error)
 {
     struct hush_item *item = c->path != NULL ? hush_item_find(fs, c->path) : NULL;
 
+    if (error == 0 || (error == ENOENT && c->packet.op == HUSH_MOVE_INVAL_INODE))
+        note_done(fs, c, item);
     if (item != NULL && item->command == c->packet.id)
         show_without(fs, item);
     command_free(c);
@@ -319,6 +401,7 @@ static void *mover_thread(void *arg)
     pthread_mutex_lock(&fs->lock);
     while (!fs->stopping) {
         struct hush_command *c = fs->commands;
+        int error;
 
         if (c == NULL) {
             pthread_cond_wait(&fs->moves, &fs->lock);
@@ -327,10 +410,10 @@ static void *mover_thread(void *arg)
         DL_DELETE(fs->commands, c);
         fs->mover_busy = true;
         pthread_mutex_unlock(&fs->lock);
-        carry_out(fs, c);
+        error = carry_out(fs, c);
         pthread_mutex_lock(&fs->lock);
         fs->mover_busy = false;
-        command_done(fs, c);
+        command_done(fs, c, error);
         pthread_mutex_unlock(&fs->lock);
         hush_gate_answer_woken(fs);
         pthread_mutex_lock(&fs->lock);

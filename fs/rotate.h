@@ -26,6 +26,11 @@ void hush_rotate_forget(struct hush_fs *fs, struct hush_item *item, const struct
  * attributes again. */
 void hush_rotate_superseded(struct hush_fs *fs, const struct hush_snapshot *s);
 
+/* node is a file of a version that is shown as a directory and is not current: the kernel drops its
+ * name. It would keep it otherwise, and with it the version, for as long as it has memory: a
+ * directory that lost its own name does not take those below it along while they are in use. */
+void hush_rotate_unname(struct hush_fs *fs, const struct hush_node *node);
+
 /* The instance that path belongs to is configured no more: the kernel must ask again. */
 void hush_rotate_forget_top(struct hush_fs *fs, const char *path);
 
@@ -38,8 +43,12 @@ int hush_rotate_renamed(struct hush_fs *fs, const char *from, const char *to);
 /* Switch what has waited too long for its RENAME. */
 void hush_rotate_expire(struct hush_fs *fs, uint64_t now_ns);
 
-/* path may be another node by now (at a takeover, a dead worker may not have told the kernel). */
-void hush_rotate_retell(struct hush_fs *fs, const char *path);
+/* At a takeover: the dead worker may not have told the kernel that item has a newer version, nor to
+ * let go of the older ones' names. */
+void hush_rotate_retell(struct hush_fs *fs, const struct hush_item *item);
+
+/* path may be another node by now: the kernel looks it up again. */
+void hush_rotate_look_again(struct hush_fs *fs, const char *path);
 
 /* After a change of the configuration: every attribute and name is asked for again. */
 void hush_rotate_forget_all(struct hush_fs *fs);

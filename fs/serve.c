@@ -196,7 +196,7 @@ static void announce(struct hush_fs *fs)
         if (item->staged != NULL)
             hush_rotate_show(fs, item);
         else if (item->old != NULL)
-            hush_rotate_retell(fs, item->path);
+            hush_rotate_retell(fs, item);
     }
     pthread_mutex_unlock(&fs->lock);
     fs->state->served_config = now;

@@ -170,6 +170,8 @@ static ssize_t session_receive(struct hush_session *s, int fd, size_t size)
     if (got > 0)
         return session_admit(s, fd, (size_t)got);
     err = got == 0 ? ENODEV : errno;
+    if (err == ECONNABORTED)
+        err = ENODEV; /* the connection ended while the kernel handed a request over */
     stage_done(s);
     s->ended = s->ended || err == ENODEV;
     return session_fail(err);

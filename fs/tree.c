@@ -204,6 +204,7 @@ void hush_tree_put(struct hush_fs *fs, struct hush_node *node)
 
 void hush_tree_looked_up(struct hush_node *node)
 {
+    node->named = true;
     if (node->snapshot != NULL)
         node->snapshot->record->nlookup++;
     else if (node->record != NULL)
@@ -359,7 +360,7 @@ static void retell_both(struct hush_fs *fs, const struct hush_node *dir,
         if (entry->kinds == (HUSH_IS_SECRET | HUSH_IS_FOLDER) &&
             hush_listing_kinds(dir->listing, entry->name) != entry->kinds &&
             snprintf(path, sizeof(path), "%s/%s", dir->path, entry->name) < (int)sizeof(path))
-            hush_rotate_retell(fs, path);
+            hush_rotate_look_again(fs, path);
     }
 }
 

@@ -152,10 +152,11 @@ bool hush_view_forget(struct hush_fs *fs, uint64_t ino, uint64_t n)
     return true;
 }
 
-void hush_view_walk(struct hush_fs *fs, void (*fn)(struct hush_fs *fs, uint64_t ino))
+void hush_view_walk(struct hush_fs *fs, uint64_t target, hush_view_fn *fn, const char *name)
 {
     for (const struct hush_view *view = fs->views; view != NULL; view = view->hh.next)
-        fn(fs, view->record->ino);
+        if (target == 0 || view->record->target == target)
+            fn(fs, view->record->ino, name);
 }
 
 void hush_view_adopt_all(struct hush_fs *fs)

@@ -31,8 +31,9 @@ uint64_t hush_view_parent(struct hush_fs *fs, const char *path);
 bool hush_view_looked_up(struct hush_fs *fs, uint64_t ino);
 bool hush_view_forget(struct hush_fs *fs, uint64_t ino, uint64_t n);
 
-/* fn(ino) for every view. */
-void hush_view_walk(struct hush_fs *fs, void (*fn)(struct hush_fs *fs, uint64_t ino));
+/* Call fn for every view of target; 0: for every one. */
+typedef void hush_view_fn(struct hush_fs *fs, uint64_t ino, const char *name);
+void hush_view_walk(struct hush_fs *fs, uint64_t target, hush_view_fn *fn, const char *name);
 
 /* At a takeover, after the nodes. */
 void hush_view_adopt_all(struct hush_fs *fs);

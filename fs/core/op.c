@@ -20,7 +20,8 @@ enum { SLICE_MS = 100 }; /* where no descriptor is left to be woken by */
 
 void hush_op_init(struct hush_op *op, struct hush_arena *arena, uint32_t timeout_ms)
 {
-    op->deadline_ns = timeout_ms == 0 ? 0 : hush_now_ns() + timeout_ms * (uint64_t)HUSH_NS_PER_MS;
+    op->began_ns = hush_now_ns();
+    op->deadline_ns = timeout_ms == 0 ? 0 : op->began_ns + timeout_ms * (uint64_t)HUSH_NS_PER_MS;
     atomic_init(&op->canceled, false);
     pthread_mutex_init(&op->lock, NULL); /* cannot fail, and holds nothing that is to be freed */
     op->waker = NULL;

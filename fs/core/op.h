@@ -25,7 +25,8 @@ struct hush_waker {
 enum { HUSH_DETAIL_MAX = 256, HUSH_SECRET_SIZE_MAX = 1 << 20 /* as systemd's credentials */ };
 
 struct hush_op {
-    uint64_t deadline_ns; /* CLOCK_BOOTTIME, see clock.h; 0: none */
+    uint64_t began_ns;    /* when hush_op_init() was called; as all times CLOCK_BOOTTIME: clock.h */
+    uint64_t deadline_ns; /* 0: none */
     atomic_bool canceled;
     pthread_mutex_t lock;         /* of what follows */
     struct hush_waker *waker;     /* NULL: none */

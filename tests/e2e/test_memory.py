@@ -126,6 +126,61 @@ def test_nothing_is_left_of_a_map(mount, open_mode):
         assert_unwritten(m, needle)
 
 
+@pytest.mark.parametrize("how", ["an open file", "a file of an open directory", "a look into it", "a takeover"])
+def test_nothing_is_left_of_a_map_that_was_in_use(mount, open_mode, how):
+    """While it was replaced. The kernel would keep the names below a directory that has lost its own."""
+    needle = canary()
+    m = mount(
+        provider="test",
+        files={"db": b'{"user":"%s"}' % needle, "db.fields": b""},
+        mount_options={"open": open_mode},
+        options={"as": "directory"},
+    )
+    m.expect_log("worker")
+    directory = os.open(m / "db", os.O_RDONLY | os.O_DIRECTORY)
+    file = os.open("user", os.O_RDONLY, dir_fd=directory)
+    if how == "an open file":
+        os.close(directory)
+    m.put("db", b'{"user":"u"}')
+    m.refresh("db")
+    assert harness.read(m / "db/user") == b"u"
+    assert os.pread(file, 100, 0) == needle
+    os.close(file)
+    if how == "a takeover":
+        old = m.kill("worker")
+        wait_for(lambda: m.pids().get("worker") not in (None, old), 5, "a new worker")
+    if how == "a look into it":
+        os.stat("user", dir_fd=directory)
+    elif how != "an open file":
+        assert harness.read("user", dir_fd=directory) == needle
+    if how != "an open file":
+        os.close(directory)
+    assert_nowhere(m, needle)
+
+
+def test_nothing_is_left_of_a_credential_that_was_in_use(mount, open_mode):
+    """By who went into its directory before it was made."""
+    m = mount(
+        files={"db": canary()}, provider="test", start=False, mount_options={"open": open_mode},
+        options={"as": "directory"},
+    )  # fmt: skip
+    m.set(".once")
+    m.set("db.dynamic")
+    m.set("db.ttl", "600000")
+    m.start()
+    assert os.listdir(m.path / "s") == ["db"]
+    directory = os.open(m / "db", os.O_PATH)
+    needle = harness.read(".value", dir_fd=directory)
+    file = os.open(".value", os.O_RDONLY, dir_fd=directory)
+    m.put("db", canary())
+    m.refresh("db")
+    assert harness.read(m / "db/.value") != needle
+    assert os.pread(file, 100, 0) == needle
+    os.close(file)
+    os.close(directory)
+    assert_nowhere(m, needle)
+
+
 def test_nothing_is_left_after_a_takeover(mount, open_mode):
     """The new worker frees what the old one had."""
     needle = canary()

@@ -47,9 +47,10 @@ static void free_nodes(struct hush_fs *fs)
 
 static uint64_t a_view;
 
-static void note_view(struct hush_fs *fs, uint64_t ino)
+static void note_view(struct hush_fs *fs, uint64_t ino, const char *name)
 {
     (void)fs;
+    (void)name;
     a_view = ino;
 }
 
@@ -57,7 +58,7 @@ static void note_view(struct hush_fs *fs, uint64_t ino)
 static void free_views(struct hush_fs *fs)
 {
     while (fs->views != NULL) {
-        hush_view_walk(fs, note_view);
+        hush_view_walk(fs, 0, note_view, NULL);
         (void)hush_view_forget(fs, a_view, UINT64_MAX);
     }
 }

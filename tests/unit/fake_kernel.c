@@ -84,7 +84,7 @@ static ssize_t world_read(void *ctx, int fd, void *buf, size_t size)
     if (w->flood > 0 && w->next > 0) /* INIT first */
         return flood_read(w, buf);
     if (w->next == w->queued) {
-        errno = ENODEV;
+        errno = w->end_errno != 0 ? w->end_errno : ENODEV;
         return -1;
     }
     got = (ssize_t)w->messages[w->next].size;

@@ -49,6 +49,7 @@ struct fake {
     size_t ioctl_bytes;
     uint64_t crash_unique;
     enum crash crash;
+    int end_errno;          /* of read when the queue is empty; 0: ENODEV */
     uint64_t refuse_unique; /* the kernel takes only a plain error for it */
     bool stop_in_handler;
     /* of the last worker */

@@ -303,6 +303,33 @@ static void test_never_read(void **state)
 
 /* -- Its lease --------------------------------------------------------------------------------- */
 
+/* What the backend gives it counts from some moment after it was asked: a slow answer must not make
+ * it live longer than it does. */
+static void test_life_counts_from_the_question(void **state)
+{
+    struct kernel *k = *state;
+    uint64_t stat;
+
+    setup(k, "100000", "renewable");
+    backend_control(k, "s/db", ".hang", "");
+    kernel_start(k, CONFIG_SHORT);
+    stat = kernel_send_stat(k, TID, "s/db");
+    backend_await(k, "s", "fetch db", 1);
+    kernel_advance_ms(k, SECONDS(3));
+    backend_control(k, "s/db", ".hang", NULL);
+    assert_int_equal(kernel_wait(k, stat)->error, ESTALE);
+    assert_string_equal(kernel_cat(k, TID, "s/db"), "cred1");
+    assert_int_equal(expires_s(k, "s/db"), 97);
+    backend_control(k, "s/db", ".renew.hang", "");
+    kernel_advance_ms(k, SECONDS(72));
+    backend_await(k, "s", "renew db@1", 1);
+    kernel_advance_ms(k, SECONDS(3));
+    backend_control(k, "s/db", ".renew.hang", NULL);
+    for (int i = 0; expires_s(k, "s/db") < 30 && i < 1000; i++)
+        (void)usleep(5000);
+    assert_int_equal(expires_s(k, "s/db"), 97);
+}
+
 /* Renewed again and again: the same version, and nobody is told. */
 static void test_renewed(void **state)
 {
@@ -472,6 +499,7 @@ int main(void)
         KERNEL_TEST(test_no_life_given),
         KERNEL_TEST(test_replaced),
         KERNEL_TEST(test_never_read),
+        KERNEL_TEST(test_life_counts_from_the_question),
         KERNEL_TEST(test_renewed),
         KERNEL_TEST(test_renewed_for_too_short),
         KERNEL_TEST(test_lease_gone),

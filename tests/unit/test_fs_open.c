@@ -231,6 +231,94 @@ static void test_superseded_without_a_name(void **state)
     }
 }
 
+static uint64_t size_of(struct kernel *k, uint32_t tid, uint64_t ino)
+{
+    struct fuse_attr_out attr;
+
+    assert_int_equal(kernel_getattr(k, tid, ino, &attr), 0);
+    assert_int_equal(attr.attr_valid, 0);
+    assert_int_equal(attr.attr.ino, ino);
+    return attr.attr.size;
+}
+
+/* fstat(2) through such a mount: of what its thread has opened there last, while that is open. */
+static void test_fstat_without_a_name(void **state)
+{
+    struct kernel *k = *state;
+    struct fuse_open_out out;
+    uint64_t old;
+
+    backend_put(k, "s/db", "one");
+    kernel_start(k, CONFIG_S "ttl = 10\n");
+    old = kernel_ino(k, "s/db");
+    backend_put(k, "s/db", "longer");
+    kernel_advance_ms(k, SECONDS(10));
+    assert_int_equal(kernel_open(k, TID, old, NULL), ESTALE);
+    assert_int_equal(kernel_open(k, TID, old, &out), 0);
+    backend_put(k, "s/db", "longer still");
+    kernel_advance_ms(k, SECONDS(10));
+    assert_string_equal(kernel_cat(k, OTHER, "s/db"), "longer still");
+    assert_int_equal(size_of(k, TID, old), 6);
+    assert_int_equal(size_of(k, OTHER, old), 12);
+    assert_string_equal(kernel_read(k, old, out.fh), "longer");
+    assert_int_equal(kernel_release(k, FUSE_RELEASE, old, out.fh), 0);
+    assert_int_equal(size_of(k, TID, old), 12);
+}
+
+/* Somebody has the version of that node open: the kernel has one size for all, so all get that. */
+static void test_own_version_is_open(void **state)
+{
+    struct kernel *k = *state;
+    struct kernel_file file;
+    struct fuse_open_out out;
+
+    backend_put(k, "s/db", "one");
+    kernel_start(k, CONFIG_S "ttl = 10\n");
+    assert_int_equal(kernel_open_path(k, OTHER, "s/db", &file), 0);
+    backend_put(k, "s/db", "longer");
+    kernel_advance_ms(k, SECONDS(10));
+    assert_int_equal(kernel_open(k, TID, file.ino, NULL), ESTALE);
+    assert_int_equal(kernel_open(k, TID, file.ino, &out), 0);
+    assert_int_equal(size_of(k, TID, file.ino), 3);
+    assert_string_equal(kernel_read(k, file.ino, out.fh), "one");
+    assert_int_equal(kernel_release(k, FUSE_RELEASE, file.ino, out.fh), 0);
+    assert_int_equal(kernel_release(k, FUSE_RELEASE, file.ino, file.fh), 0);
+    assert_int_equal(kernel_open(k, TID, file.ino, NULL), ESTALE);
+    assert_int_equal(kernel_open(k, TID, file.ino, &out), 0);
+    assert_int_equal(size_of(k, TID, file.ino), 6);
+    assert_string_equal(kernel_read(k, file.ino, out.fh), "longer");
+}
+
+/* The kernel may still say the old size: such an OPEN waits until it has been told. */
+static void test_open_waits_for_the_kernel(void **state)
+{
+    struct kernel *k = *state;
+    struct fuse_open_out out;
+    uint64_t old, stat, open;
+    struct hush_move_packet *move;
+
+    k->by_hand = true;
+    backend_put(k, "s/db", "one");
+    kernel_start(k, CONFIG_S "ttl = 10\n");
+    old = kernel_ino(k, "s/db");
+    backend_put(k, "s/db", "longer");
+    kernel_advance_ms(k, SECONDS(10));
+    stat = kernel_send_stat(k, OTHER, "s/db");
+    move = mover_take(k, HUSH_MOVE_REPLACE);
+    mover_answer(k, move, ENOTSUP); /* the name is switched without it */
+    assert_int_equal(kernel_wait(k, stat)->error, ESTALE);
+    assert_int_equal(kernel_open(k, TID, old, NULL), ESTALE);
+    open = kernel_send_open(k, TID, old);
+    assert_false(kernel_answered(k, open));
+    move = mover_take(k, HUSH_MOVE_INVAL_INODE);
+    assert_int_equal(move->ino, old);
+    assert_false(kernel_answered(k, open));
+    mover_answer(k, move, 0);
+    assert_int_equal(kernel_wait(k, open)->error, 0);
+    memcpy(&out, kernel_wait(k, open)->body, sizeof(out));
+    assert_string_equal(kernel_read(k, old, out.fh), "longer");
+}
+
 static void test_page_cache(void **state)
 {
     struct kernel *k = *state;
@@ -364,6 +452,9 @@ int main(void)
         KERNEL_TEST(test_superseded_twice),
         KERNEL_TEST(test_stat_without_a_name),
         KERNEL_TEST(test_superseded_without_a_name),
+        KERNEL_TEST(test_fstat_without_a_name),
+        KERNEL_TEST(test_own_version_is_open),
+        KERNEL_TEST(test_open_waits_for_the_kernel),
         KERNEL_TEST(test_page_cache),
         KERNEL_TEST(test_nobody_writes),
         KERNEL_TEST(test_pieces),

@@ -103,6 +103,9 @@ static void test_mover_fails(void **state)
     assert_int_equal(move->ino, kernel_ino(k, "s"));
     assert_string_equal(move->to, "db");
     mover_answer(k, move, 0);
+    /* It may have looked that name up: the kernel drops it, too. */
+    assert_string_equal(mover_take(k, HUSH_MOVE_INVAL_ENTRY)->to, k->moves[0].from);
+    mover_answer(k, &k->moves[k->taken - 1], 0);
     assert_string_equal(kernel_cat(k, TID, "s/db"), "two");
 }
 
@@ -187,6 +190,29 @@ static void test_version_that_nobody_saw(void **state)
     assert_string_equal(kernel_cat(k, TID, "s/db"), "three");
 }
 
+/* It went after the mover had looked it up: without that name the kernel can forget it. */
+static void test_stage_name_of_a_version_that_nobody_saw(void **state)
+{
+    struct kernel *k = *state;
+    const uint64_t stat = begin_rotation(k), dir = kernel_ino(k, "s");
+    struct hush_move_packet *move = mover_take(k, HUSH_MOVE_REPLACE);
+    uint64_t refresh;
+
+    assert_int_equal(kernel_lookup(k, MOVER_TID, dir, move->from, NULL), 0);
+    backend_put(k, "s/db", "three");
+    refresh = kernel_send_control(k, HUSH_CONTROL_REFRESH, "s/db");
+    backend_await(k, "s", "fetch db", 3);
+    assert_false(kernel_answered(k, refresh));
+    assert_int_equal(kernel_rename(k, MOVER_TID, dir, move->from, "db", 0), ENOENT);
+    mover_answer(k, move, ENOENT);
+    assert_int_equal(mover_rename(k, mover_take(k, HUSH_MOVE_REPLACE)), 0);
+    mover_answer(k, &k->moves[k->taken - 1], 0);
+    assert_string_equal(mover_take(k, HUSH_MOVE_INVAL_ENTRY)->to, move->from);
+    mover_answer(k, &k->moves[k->taken - 1], 0);
+    assert_int_equal(kernel_control(k, refresh)->error, 0);
+    assert_int_equal(kernel_wait(k, stat)->error, ESTALE);
+}
+
 /* Refused while its successor is being shown: neither is served. */
 static void test_refused_while_it_is_shown(void **state)
 {
@@ -242,22 +268,38 @@ static void test_answer_to_a_dead_worker(void **state)
 
 /* -- Directories: exchanged, since a replaced one would be dead to whoever stands in it -------- */
 
+/* s/db is known as a directory, whose node id is *old, with the user "one"; the REPLACE by one with
+ * the user "two" is being made for the GETATTR *stat. */
+static struct hush_move_packet *begin_exchange(struct kernel *k, uint64_t *old, uint64_t *stat)
+{
+    backend_control(k, "s/db", ".fields", "");
+    k->by_hand = true;
+    backend_put(k, "s/db", "{\"user\": \"one\", \"other\": \"o\"}");
+    kernel_start(k, CONFIG_S "ttl = 10\nas = directory\n");
+    assert_string_equal(kernel_cat(k, TID, "s/db/user"), "one");
+    *old = kernel_ino(k, "s/db");
+    backend_put(k, "s/db", "{\"user\": \"two\"}");
+    kernel_advance_ms(k, SECONDS(10));
+    *stat = kernel_send_stat(k, TID, "s/db");
+    return mover_take(k, HUSH_MOVE_REPLACE);
+}
+
+/* The next name that the kernel is told to drop. */
+static void assert_drops(struct kernel *k, uint64_t dir, const char *name)
+{
+    const struct hush_move_packet *move = mover_take(k, HUSH_MOVE_INVAL_ENTRY);
+
+    assert_int_equal(move->ino, dir);
+    assert_string_equal(move->to, name);
+    mover_answer(k, move, 0);
+}
+
 static void test_exchange(void **state)
 {
     struct kernel *k = *state;
-    struct hush_move_packet *move;
     uint64_t dir, old, stat;
+    struct hush_move_packet *move = begin_exchange(k, &old, &stat);
 
-    backend_control(k, "s/db", ".fields", "");
-    k->by_hand = true;
-    backend_put(k, "s/db", "{\"user\": \"one\"}");
-    kernel_start(k, CONFIG_S "ttl = 10\nas = directory\n");
-    assert_string_equal(kernel_cat(k, TID, "s/db/user"), "one");
-    old = kernel_ino(k, "s/db");
-    backend_put(k, "s/db", "{\"user\": \"two\"}");
-    kernel_advance_ms(k, SECONDS(10));
-    stat = kernel_send_stat(k, TID, "s/db");
-    move = mover_take(k, HUSH_MOVE_REPLACE);
     assert_int_equal(move->flags, RENAME_EXCHANGE);
     dir = kernel_ino(k, "s");
     assert_int_equal(kernel_rename(k, MOVER_TID, dir, move->from, "db", RENAME_EXCHANGE), 0);
@@ -266,9 +308,11 @@ static void test_exchange(void **state)
     mover_answer(k, move, 0);
     assert_int_equal(kernel_wait(k, stat)->error, ESTALE);
     assert_string_equal(kernel_cat(k, TID, "s/db/user"), "two");
-    /* The name that the old directory got leads nowhere: the kernel drops it. */
-    assert_string_equal(mover_take(k, HUSH_MOVE_INVAL_ENTRY)->to, move->from);
-    mover_answer(k, &k->moves[k->taken - 1], 0);
+    /* The name that the old directory got leads nowhere: the kernel drops it, and what it knows
+     * below it, which it would else keep with the directory. */
+    assert_drops(k, dir, move->from);
+    assert_drops(k, old, "user");
+    assert_drops(k, dir, move->from); /* the second one's */
     /* Who stands in the old directory stays in the old version. */
     {
         struct fuse_entry_out out;
@@ -277,7 +321,29 @@ static void test_exchange(void **state)
         assert_int_equal(kernel_lookup(k, OTHER, old, "user", &out), 0);
         assert_int_equal(kernel_open(k, OTHER, out.nodeid, &file), 0);
         assert_string_equal(kernel_read(k, out.nodeid, file.fh), "one");
+        assert_drops(k, old, "user"); /* again, and nothing that was never looked up */
     }
+}
+
+/* The dead worker may not have come to it, and nobody knows what the kernel knows. */
+static void test_takeover_drops_the_names_of_old_versions(void **state)
+{
+    struct kernel *k = *state;
+    uint64_t dir, old, stat;
+    struct hush_move_packet *move = begin_exchange(k, &old, &stat);
+
+    dir = kernel_ino(k, "s");
+    assert_int_equal(kernel_rename(k, MOVER_TID, dir, move->from, "db", RENAME_EXCHANGE), 0);
+    kernel_kill(k);
+    kernel_start(k, CONFIG_S "ttl = 10\nas = directory\n");
+    assert_drops(k, dir, move->from);
+    (void)mover_take(k, HUSH_MOVE_INVAL_ENTRY); /* the name of its own that it may have had */
+    mover_answer(k, &k->moves[k->taken - 1], 0);
+    assert_drops(k, old, ".json");
+    assert_drops(k, old, "user");
+    assert_drops(k, old, "other");
+    assert_drops(k, dir, "db");
+    assert_int_equal(kernel_wait(k, stat)->error, ESTALE);
 }
 
 /* -- What is not renamed ----------------------------------------------------------------------- */
@@ -390,10 +456,12 @@ int main(void)
         KERNEL_TEST(test_mover_is_silent),
         KERNEL_TEST(test_mover_is_gone),
         KERNEL_TEST(test_version_that_nobody_saw),
+        KERNEL_TEST(test_stage_name_of_a_version_that_nobody_saw),
         KERNEL_TEST(test_refused_while_it_is_shown),
         KERNEL_TEST(test_new_mover),
         KERNEL_TEST(test_answer_to_a_dead_worker),
         KERNEL_TEST(test_exchange),
+        KERNEL_TEST(test_takeover_drops_the_names_of_old_versions),
         KERNEL_TEST(test_unchanged),
         KERNEL_TEST(test_first_version),
         KERNEL_TEST(test_mtime_rises),

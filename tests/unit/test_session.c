@@ -24,6 +24,17 @@ static void test_init_is_saved_and_patched(void **state)
     assert_true(w->ended);
 }
 
+/* The connection ended while a request was being handed over: the kernel says so in another way. */
+static void test_the_end_in_the_middle_of_a_request(void **state)
+{
+    struct fake *w = *state;
+
+    w->end_errno = ECONNABORTED;
+    assert_int_equal(fake_run(w), 0);
+    assert_int_equal(w->result, 0);
+    assert_true(w->ended);
+}
+
 static void test_dirops_only_if_offered(void **state)
 {
     struct fake *w = *state;
@@ -296,6 +307,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
     const struct CMUnitTest tests[] = {
         T(test_init_is_saved_and_patched),
+        T(test_the_end_in_the_middle_of_a_request),
         T(test_dirops_only_if_offered),
         T(test_requests_leave_the_journal),
         T(test_takeover_swallows_init_reply),

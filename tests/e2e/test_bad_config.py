@@ -175,14 +175,14 @@ FIELD_KEYS = "[path/e/db]\nas = directory\n[path/e/db/key]\nmode = 0400\nttl = 5
 def test_a_key_that_a_field_cannot_have_is_a_warning(tmp_path):
     """It may be a secret below the name, too: then it has one."""
     file = write(tmp_path / "c", GOOD + FIELD_KEYS)
-    result = run("check", "-c", file)
+    result = run("check", "-c", file, "-o", "user=65534")
     assert result.status == DONE and b"good" in result.out
     assert result.err.startswith(f"{file}:5: warning: [path/e/db/key]: if it is a field of 'e/db', 'ttl' does nothing")
     assert len(result.err.splitlines()) == 1
-    answer = json.loads(run("check", "-c", file, "--json").out)
+    answer = json.loads(run("check", "-c", file, "--json", "-o", "user=65534").out)
     assert answer["good"] is True and answer["errors"] == []
     assert [(w["file"], w["line"]) for w in answer["warnings"]] == [(str(file), 5)]
-    assert json.loads(run("check", "-c", write(tmp_path / "d", GOOD), "--json").out)["warnings"] == []
+    assert json.loads(run("check", "-c", write(tmp_path / "d", GOOD), "--json", "-o", "user=65534").out)["warnings"] == []
 
 
 # -- Warnings -------------------------------------------------------------------------------------------

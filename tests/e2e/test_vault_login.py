@@ -10,7 +10,7 @@ import types
 
 import harness
 import pytest
-from cli import DONE, FAILED, run
+from cli import CONFIG, DONE, run
 from harness import QUICK, wait_for
 from vault_fixtures import Counter, sleep_until, token_for
 from vault_logins import METHODS, Approle
@@ -122,7 +122,7 @@ def test_get_does_not_use_up_a_wrapping_token(bao, vault):
     options = "auth_method=approle&approle_role_id=x&approle_secret_id_file=/etc/x&approle_response_wrapping=yes"
     for what in "v/app/user", "{vault://v/app/user}", f"{{vault://vault/app/user?{options}}}":
         result = run("get", "-c", m.config, what)
-        assert (result.status, result.out) == (FAILED, b""), result
+        assert (result.status, result.out) == (CONFIG, b""), result
         assert "approle_response_wrapping" in result.err and "through the mount" in result.err
     assert {path: count(path) for path, count in requests.items()} == dict.fromkeys(requests, 0)
     assert run("check", "-c", m.config).status == DONE

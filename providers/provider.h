@@ -138,10 +138,9 @@ enum hush_provider_flags {
     HUSH_IS_LOCAL = 1u << 2,         /* never touches the network */
     HUSH_IS_MAP = 1u << 3,           /* secrets are maps: `as` defaults to directory */
     HUSH_GIVES_LOGIN_BACK = 1u << 4, /* revoke() is called for the login, too */
-    HUSH_ONE_SECRET_PER_READ =
-        1u << 5, /* each fetch makes a new credential: never prefetch or retry */
-    HUSH_WATCH_IS_PARTIAL =
-        1u << 6, /* watch() does not report every change: listings age as without it */
+    /* Each fetch makes a new credential: never prefetch or retry. */
+    HUSH_ONE_SECRET_PER_READ = 1u << 5,
+    HUSH_WATCH_IS_PARTIAL = 1u << 6, /* some changes are not reported: listings age as without it */
 };
 
 /* Every provider instance begins with this member, called base; see HUSH_PROVIDER() below. */
@@ -157,10 +156,9 @@ struct hush_provider {
 };
 
 struct hush_provider_ops {
-    const char *name;    /* type = NAME in the configuration: [a-z0-9-]+ */
-    const char *summary; /* one line, for --help and the manual */
-    unsigned flags;      /* enum hush_provider_flags */
-
+    const char *name;                  /* type = NAME in the configuration: [a-z0-9-]+ */
+    const char *summary;               /* one line, for --help and the manual */
+    unsigned flags;                    /* enum hush_provider_flags */
     size_t size;                       /* of the whole instance, zeroed by the core */
     const struct hush_option *options; /* filled in before open(); ends with an all-zero row */
 
@@ -175,8 +173,7 @@ struct hush_provider_ops {
                               const struct hush_ref *ref, const struct hush_version *if_not,
                               struct hush_value *out);
 
-    /* Optional: NULL when the backend cannot. */
-
+    /* The rest is optional: NULL when the backend cannot. */
     /* What open() would refuse about the options alone (HUSH_CONFIG), for `hushfs check`: before
      * open(), maybe without one, and without the environment, so that what it may say is no fault.
      * NULL: nothing but what the table says. */
@@ -191,8 +188,8 @@ struct hush_provider_ops {
     enum hush_status (*list)(struct hush_provider *self, struct hush_op *op, const char *prefix,
                              hush_emit_fn *emit, void *ctx);
 
-    /* Several secrets in one call: status and out have count entries, each written. Returns an
-     * error only if the call as a whole failed. */
+    /* Several secrets in one call: status and out have count entries, each written. An error only
+     * if the call as a whole failed. */
     enum hush_status (*fetch_batch)(struct hush_provider *self, struct hush_op *op,
                                     const struct hush_ref *refs, size_t count,
                                     enum hush_status *status, struct hush_value *out);
@@ -241,8 +238,7 @@ struct hush_secret *hush_stash_get(struct hush_provider *self, const char *name)
 
 /*
  * What watch() learns of the instance as a whole before any reader meets it, such as a token that
- * could not be renewed; HUSH_OK: that is over. The core shows it, and logs when it changes.
- */
+ * could not be renewed; HUSH_OK: that is over. The core shows it, and logs when it changes. */
 struct hush_listener {
     void (*told)(struct hush_listener *self, enum hush_status status, const char *why);
 };

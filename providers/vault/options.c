@@ -259,8 +259,7 @@ static enum hush_status settle_login(struct vault *v, struct hush_op *op)
 enum hush_status vault_options_settle(struct vault *v, struct hush_op *op)
 {
     static settle_step *const steps[] = {
-        settle_from_environ, settle_url, settle_names,
-        settle_files,        settle_login,  NULL,
+        settle_from_environ, settle_url, settle_names, settle_files, settle_login, NULL,
     };
 
     return settle_all(v, op, steps);

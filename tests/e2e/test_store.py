@@ -438,9 +438,9 @@ def test_import(store):
     assert store("import", source, "--prefix", "app") == b"2 secrets: 1 new or changed\n"
     assert store.get("app/user#1") == b"me" and store.get("app/user") == b"you"
     variables = store.base / "some.env"
-    variables.write_text("A=1\nexport B='two words'\nD=\n")
+    variables.write_text("A=1\nexport B='two words'\nEMPTY=\n")
     assert store("import", variables) == b"3 secrets: 3 new or changed; 1 empty\n"
-    assert (store.get("A"), store.get("B"), store.get("D")) == (b"1", b"two words", b"")
+    assert (store.get("A"), store.get("B"), store.get("EMPTY")) == (b"1", b"two words", b"")
     data = store.base / "some.json"
     data.write_text('{"text": "t\\u00fc", "number": 1.50, "more": {"x": [1, 2]}}')
     store("import", data, "--prefix", "j")

@@ -95,17 +95,10 @@ static bool secret_matches(const struct hush_rule *rule, struct names *names)
     return false;
 }
 
-static const char *last_of(const char *glob)
-{
-    const char *slash = strrchr(glob, '/');
-
-    return slash == NULL ? glob : slash + 1;
-}
-
 /* By a name of something in it? */
 static bool field_matches(const struct hush_rule *rule, struct names *names, const char *field)
 {
-    const char *last = last_of(rule->glob);
+    const char *last = hush_path_last(rule->glob);
 
     if (strcmp(last, field) != 0 && strpbrk(last, "*?") == NULL)
         return false; /* most of many fields */
@@ -219,8 +212,8 @@ void hush_settings_restrict(struct hush_settings *whole, const struct hush_setti
 /* Is it a rule for all of a secret, and nothing else in it? */
 static bool rule_is_whole(const struct hush_rule *rule)
 {
-    return strcmp(last_of(rule->glob), json_name) == 0 ||
-           strcmp(last_of(rule->glob), value_name) == 0;
+    return strcmp(hush_path_last(rule->glob), json_name) == 0 ||
+           strcmp(hush_path_last(rule->glob), value_name) == 0;
 }
 
 /*
@@ -235,7 +228,7 @@ static bool rule_is_below(const struct hush_rule *rule, struct names *names)
 
     if (!rule_is_access(rule) || secret_matches(rule, names))
         return false;
-    for (const char *at = last_of(rule->glob); *at != '\0' && size < HUSH_NAME_MAX; at++)
+    for (const char *at = hush_path_last(rule->glob); *at != '\0' && size < HUSH_NAME_MAX; at++)
         if (*at == '?')
             field[size++] = 'x';
         else if (*at != '*')
@@ -271,7 +264,7 @@ static bool has_rule_for(const struct hush_config *config, const char *path, con
     for (size_t i = 0; i < config->rule_count; i++) {
         const struct hush_rule *rule = &config->rules[i];
 
-        if (strcmp(last_of(rule->glob), name) == 0 && rule_is_access(rule) &&
+        if (strcmp(hush_path_last(rule->glob), name) == 0 && rule_is_access(rule) &&
             field_matches(rule, &names, name))
             return true;
     }

@@ -8,10 +8,10 @@
  * any program.
  *
  * The allocator stays glibc's. What this relies on, in malloc/malloc.c of glibc 2.36:
- *   - malloc and the others are aliases of __libc_malloc, ..., which are exported
- * (malloc/Versions). All libraries, the C library and what is loaded later by dlopen() included,
- * call by name, and a program's own definition comes first. All are defined, that none comes from
- *     an allocator which somebody preloads.
+ *   - malloc and the others are aliases of __libc_malloc, ..., which are exported: see
+ *     malloc/Versions. All libraries, the C library and what is loaded later by dlopen() included,
+ *     call by name, and a program's own definition comes first. All are defined, so that none
+ *     comes from an allocator which somebody preloads.
  *   - __libc_realloc() gives back the block that it moves from, or the end that it cuts off, by
  *     _int_free(), past free(): so it is never called.
  *   - struct malloc_chunk: the word before a block is the size of the chunk, of which the owner has

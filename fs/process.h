@@ -111,10 +111,10 @@ enum {
 
 struct hush_state {
     uint32_t magic;
-    _Atomic uint32_t init_size;         /* 0: no INIT seen yet; stored after init */
-    unsigned char init[HUSH_INIT_SIZE]; /* the kernel's INIT request, as read */
-    _Atomic uint32_t init_answered;     /* the kernel has its reply: the mount is being served */
-    uint32_t init_flags;                /* of that reply */
+    _Atomic uint32_t init_size; /* 0: no INIT seen yet; stored after init */
+    _Alignas(uint64_t) unsigned char init[HUSH_INIT_SIZE]; /* the kernel's INIT request, as read */
+    _Atomic uint32_t init_answered; /* the kernel has its reply: the mount is being served */
+    uint32_t init_flags;            /* of that reply */
     pid_t keeper_pid;
     _Atomic pid_t mover_pid;
     _Atomic uint32_t worker_generation; /* 1 for the first; set by the keeper before each exec */
@@ -133,10 +133,10 @@ struct hush_state {
     _Atomic uint32_t
         stage_busy; /* read(2) lands in stage: no instant at which only a dead process had it */
     _Atomic uint32_t stage_applied; /* as hush_slot.applied, for a FORGET, which stays in stage */
-    unsigned char stage[HUSH_STAGE_SIZE];
+    _Alignas(uint64_t) unsigned char stage[HUSH_STAGE_SIZE];
     struct hush_slot slots[HUSH_ALL_SLOTS]; /* the first HUSH_SLOTS: small; then the big ones */
-    unsigned char small[HUSH_SLOTS][HUSH_SLOT_SIZE];
-    unsigned char big[HUSH_BIG_SLOTS][HUSH_BIG_SIZE];
+    _Alignas(uint64_t) unsigned char small[HUSH_SLOTS][HUSH_SLOT_SIZE];
+    _Alignas(uint64_t) unsigned char big[HUSH_BIG_SLOTS][HUSH_BIG_SIZE];
     /* Threads whose LOOKUP was answered with timeouts 0: their next GETATTR of ino is a gate. */
     struct {
         _Atomic uint64_t ino;

@@ -13,7 +13,6 @@ from harness import BIN, QUICK, WORKER_USER, read
 from vault_logins import Approle
 
 SETTLE_SECONDS = 2
-SANITIZED = re.compile(rb"__(tsan|asan)_init")
 # A second: the timer's look at all items, and at whether the root of a file provider or a sealed store is
 # another directory now. All else waits for what it waits for.
 WAKE_UPS = {"worker": 3, "mover": 0, "keeper": 0}
@@ -78,12 +77,11 @@ def sealed(m):
     return {"type": "sealed", "store": store, "key_file": key}
 
 
+@pytest.mark.counts_wakeups
 @pytest.mark.timeout(90)
 def test_an_idle_mount_sleeps(bao, vault, open_mode):
     """One instance of each provider, each of which was read; the token of vault's is a login's, so that it is
     to be renewed."""
-    if SANITIZED.search((BIN / "hushfs-worker").read_bytes()):
-        pytest.skip("a sanitizer has threads of its own")
     m = vault(bao, start=False, mount_options={"open": open_mode})
     m.instance("v", **Approle(bao, token_ttl="1h").options(m))
     m.environ["IDLE_ONE"] = "from the environment"

@@ -67,7 +67,7 @@ e2e_results() { # NAME STATUS PREFIX
 
 readonly lanes=(1/3 2/3 3/3)
 # By a marker, not by name: pytest says nothing of a name that it does not find.
-readonly not_sanitized='not scans_memory'
+readonly not_sanitized='not scans_memory and not counts_wakeups'
 launch=() # what the programs of a suite are started with
 
 suite_build_gcc() {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* access.c - see access.h. Called by snapshot.c, attr.c and decide.c. */
+/* access.c - see access.h. Called by snapshot.c, attr.c and decide_open.c. */
 #include "access.h"
 
 #include <stdlib.h>

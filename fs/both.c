@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* both.c - see both.h. Called by lookup.c, decide.c, decide_dir.c, readdir.c and work.c. */
+/* both.c - see both.h. Called by lookup.c, decide*.c, readdir.c, item.c, list.c and rotate.c. */
 #include "both.h"
 
 #include "core/clock.h"

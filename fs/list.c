@@ -16,8 +16,7 @@
 
 enum { LIST_BRIEF_MS = 1000 };
 
-/* -- The call: without the lock -----------------------------------------------------------------
- */
+/* -- The call: without the lock ---------------------------------------------------------------- */
 
 static enum hush_status list_emit(void *ctx, const struct hush_entry *entry)
 {

@@ -2,6 +2,7 @@
 /* rotate.c - see rotate.h. Called by work.c, item.c, ops.c, timer.c and worker.c. */
 #include "rotate.h"
 
+#include "both.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "gate.h"
@@ -84,15 +85,23 @@ static void unname_through(struct hush_fs *fs, const struct hush_node *n,
     hush_view_walk(fs, n->ino, unname_in, name);
 }
 
+static void unname_everywhere(struct hush_fs *fs, const struct hush_snapshot *s, const char *name)
+{
+    const char *path = s->item->path;
+
+    unname_in(fs, s->nodes[0].ino, name);
+    hush_view_walk(fs, s->nodes[0].ino, unname_in, name);
+    unname_through(fs, hush_tree_path_find(fs, path, HUSH_NODE_PENDING, true), s, name);
+    unname_through(fs, hush_tree_path_find(fs, path, HUSH_NODE_GUESS, true), s, name);
+}
+
 void hush_rotate_unname(struct hush_fs *fs, const struct hush_node *node)
 {
     const struct hush_snapshot *s = node->snapshot;
-    const char *path = s->item->path;
 
-    unname_in(fs, s->nodes[0].ino, node->name);
-    hush_view_walk(fs, s->nodes[0].ino, unname_in, node->name);
-    unname_through(fs, hush_tree_path_find(fs, path, HUSH_NODE_PENDING, true), s, node->name);
-    unname_through(fs, hush_tree_path_find(fs, path, HUSH_NODE_GUESS, true), s, node->name);
+    unname_everywhere(fs, s, node->name);
+    if (node == &s->nodes[1] && hush_both_is_folder(fs, s->item))
+        unname_everywhere(fs, s, ".value"); /* .json has that name, too */
 }
 
 static void unname_files(struct hush_fs *fs, const struct hush_snapshot *s)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* view.c - see view.h. Called by ops.c, lookup.c, gate.c, readdir.c, rotate.c and serve.c. */
+/* view.c - see view.h. Called by ops.c, gate.c, readdir.c, rotate.c and serve.c. */
 #include "view.h"
 
 #include "snapshot.h"

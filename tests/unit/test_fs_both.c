@@ -180,6 +180,31 @@ static void test_what_is_below_has_a_node_of_each_version(void **state)
     assert_string_equal(kernel_cat(k, TID, "s/app/sub/leaf/a"), "deep");
 }
 
+/* Else the kernel would keep it, and with it the old bytes, for as long as it has memory. */
+static void test_both_names_of_the_whole_are_taken_out(void **state)
+{
+    static const char *const names[] = {".json", ".value"};
+    struct kernel *k = *state;
+    size_t told[COUNT(names)] = {0};
+
+    three(k);
+    kernel_start(k, AS_DIRECTORIES);
+    assert_string_equal(kernel_ls(k, TID, "s/app"), ".json a .value b/");
+    assert_string_equal(kernel_cat(k, TID, "s/app/.value"), "{\"a\":\"own\"}");
+    put_both(k, "s/app", "new");
+    kernel_advance_ms(k, SECONDS(10));
+    assert_string_equal(kernel_cat(k, TID, "s/app/a"), "new");
+    for (int tries = 0; tries < 200 && (told[0] == 0 || told[1] == 0); tries++) {
+        for (size_t i = 0; i < k->moved; i++)
+            for (size_t n = 0; n < COUNT(names); n++)
+                told[n] += k->moves[i].op == HUSH_MOVE_INVAL_ENTRY &&
+                           strcmp(k->moves[i].to, names[n]) == 0;
+        (void)usleep(10000);
+        (void)kernel_ino(k, "s");
+    }
+    assert_true(told[0] > 0 && told[1] > 0);
+}
+
 /* The mover goes through the directory of a secret that is not fresh; were it to wait there, every
  * rotation would wait with it. */
 static void test_the_mover_never_waits(void **state)
@@ -285,6 +310,7 @@ int main(void)
         KERNEL_TEST(test_a_file_at_the_end_of_such_a_walk),
         KERNEL_TEST(test_a_rotation_below_is_told_of_the_secrets_directory),
         KERNEL_TEST(test_what_is_below_has_a_node_of_each_version),
+        KERNEL_TEST(test_both_names_of_the_whole_are_taken_out),
         KERNEL_TEST(test_the_mover_never_waits),
         KERNEL_TEST(test_the_next_worker_knows_all_of_it),
         KERNEL_TEST(test_refused_for_a_while),

@@ -109,6 +109,7 @@ static void unname_files(struct hush_fs *fs, const struct hush_snapshot *s)
     for (size_t i = 1; i < s->node_count; i++)
         if (s->nodes[i].named)
             hush_rotate_unname(fs, &s->nodes[i]);
+    hush_view_walk_below(fs, s->nodes[0].ino, unname_in);
 }
 
 static void stage_name(const struct hush_snapshot *s, char *out, size_t size)

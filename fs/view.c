@@ -159,6 +159,16 @@ void hush_view_walk(struct hush_fs *fs, uint64_t target, hush_view_fn *fn, const
             fn(fs, view->record->ino, name);
 }
 
+void hush_view_walk_below(struct hush_fs *fs, uint64_t parent, hush_view_fn *fn)
+{
+    for (const struct hush_view *view = fs->views; view != NULL; view = view->hh.next) {
+        const struct hush_node *n = hush_tree_find(fs, view->record->target);
+
+        if (n != NULL && view_ino(fs, parent, n->ino) == view->record->ino)
+            fn(fs, parent, hush_path_last(n->snapshot != NULL ? n->snapshot->item->path : n->path));
+    }
+}
+
 void hush_view_adopt_all(struct hush_fs *fs)
 {
     size_t count;

@@ -35,6 +35,9 @@ bool hush_view_forget(struct hush_fs *fs, uint64_t ino, uint64_t n);
 typedef void hush_view_fn(struct hush_fs *fs, uint64_t ino, const char *name);
 void hush_view_walk(struct hush_fs *fs, uint64_t target, hush_view_fn *fn, const char *name);
 
+/* Call fn for the parent and the name of every view that was found in parent. */
+void hush_view_walk_below(struct hush_fs *fs, uint64_t parent, hush_view_fn *fn);
+
 /* At a takeover, after the nodes. */
 void hush_view_adopt_all(struct hush_fs *fs);
 

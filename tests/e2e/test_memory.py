@@ -158,6 +158,25 @@ def test_nothing_is_left_of_a_map_that_was_in_use(mount, open_mode, how):
     assert_nowhere(m, needle)
 
 
+def test_nothing_is_left_of_a_map_below_which_somebody_stood(mount, open_mode):
+    """Its name is a folder, too; the directory below it was in use while the map was replaced."""
+    needle = canary()
+    m = mount(
+        provider="test",
+        files={"db.value": b'{"user":"%s"}' % needle, "db.fields": b"", "db/sub/leaf": b'{"a":"1"}'},
+        mount_options={"open": open_mode},
+        options={"as": "directory"},
+    )
+    assert harness.read(m / "db/user") == needle and harness.read(m / "db/.json")
+    assert set(os.listdir(m / "db")) >= {"user", "sub"} and harness.read(m / "db/.value")
+    below = os.open(m / "db/sub", os.O_RDONLY | os.O_DIRECTORY)
+    m.put("db.value", b'{"user":"u"}')
+    m.refresh("db")
+    assert harness.read(m / "db/user") == b"u"
+    os.close(below)
+    assert_nowhere(m, needle)
+
+
 def test_nothing_is_left_of_a_credential_that_was_in_use(mount, open_mode):
     """By who went into its directory before it was made."""
     m = mount(
